@@ -1,0 +1,55 @@
+# Everything a developer or operator types; each target works on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# requirements.lock has two parts: what runs, then (below this line) what tests and checks.
+MARK := \# --- tests and checks ---
+
+.PHONY: setup setup-dev run test lint check format lock clean
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+$(VENV)/.run: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed '/^$(MARK)/,$$d' requirements.lock > $(VENV)/run.txt
+	$(PIP) install --no-deps --require-hashes -r $(VENV)/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	sed '1,/^$(MARK)/d' requirements.lock > $(VENV)/dev.txt
+	$(PIP) install --no-deps --require-hashes -r $(VENV)/dev.txt
+	touch $@
+
+run: setup
+	$(BIN)/patchbay serve
+
+test: setup-dev
+	$(BIN)/python -m pytest
+
+lint: setup-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+format: setup-dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# Needs uv on the PATH. Addresses of indexes are never written.
+lock:
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra build pyproject.toml -o $(VENV)/lock-run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra build --extra dev -c $(VENV)/lock-run.txt pyproject.toml -o $(VENV)/lock-all.txt
+	$(PYTHON) -c "import re, sys; parts = lambda p: re.findall(r'^\S.*?(?=^\S|\Z)', open(p).read(), re.M | re.S); \
+	  run = parts(sys.argv[1]); rest = [p for p in parts(sys.argv[2]) if p not in run]; \
+	  open('requirements.lock', 'w').write(''.join(run) + '$(MARK)\n' + ''.join(rest))" $(VENV)/lock-run.txt $(VENV)/lock-all.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,1 @@
+"""The running process: HTTP, workers, settings and wiring."""

@@ -1,0 +1,1 @@
+"""Everything there can be one more of: commands, formatters, destinations, chat dialects. Pure."""

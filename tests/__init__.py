@@ -1,0 +1,1 @@
+"""The tests: unit, contracts, web, scenarios; real parts behind public doors."""
