@@ -1,0 +1,58 @@
+"""What can go wrong with stored state; each class's docstring is its default message."""
+
+
+class StorageError(Exception):
+    """The stored state could not be used."""
+
+    code = "storage"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class Unavailable(StorageError):
+    """The database cannot be written right now; nothing was changed, try again shortly."""
+
+    code = "storage-unavailable"
+
+
+class StorageFull(Unavailable):
+    """The disk that holds the database is full; free some space, nothing was changed."""
+
+    code = "storage-full"
+
+
+class ReadOnly(Unavailable):
+    """The database is read-only; make the data folder and its files writable for this user."""
+
+    code = "storage-read-only"
+
+
+class Corrupt(StorageError):
+    """The database file is damaged or is not a Patchbay database; restore a backup."""
+
+    code = "storage-corrupt"
+
+
+class NewerVersion(StorageError):
+    """The database was written by a newer Patchbay; install that version or restore an older backup."""
+
+    code = "storage-newer"
+
+
+class InUse(StorageError):
+    """Another Patchbay server already uses this data folder; stop it first or name another folder."""
+
+    code = "storage-in-use"
+
+
+class Taken(StorageError):
+    """A unique name or id is already in use."""
+
+    code = "storage-taken"
+
+
+class VaultError(StorageError):
+    """A stored secret cannot be opened: the encryption key is missing or is not the one that sealed it."""
+
+    code = "vault"

@@ -1,0 +1,54 @@
+"""Identifiers: distinct types, and the two shapes the Rocket.Chat contract knows (§1)."""
+
+import secrets
+from typing import NewType
+
+from storage.clock import Millis
+
+OrgId = NewType("OrgId", str)
+UserId = NewType("UserId", str)
+RoomId = NewType("RoomId", str)
+MessageId = NewType("MessageId", str)
+IntegrationId = NewType("IntegrationId", str)
+LaneId = NewType("LaneId", int)
+DeliveryId = NewType("DeliveryId", int)
+EventSeq = NewType("EventSeq", int)
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
+"""The contract's alphabet without look-alikes; ascending, so time-ordered ids sort as text."""
+
+ROCKET_CAT = UserId("rocket.cat")
+GENERAL = RoomId("GENERAL")
+
+
+def random_text(length: int) -> str:
+    """Return a random text of the contract's alphabet."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def timed_id(now: Millis) -> str:
+    """Return 17 characters that sort by time: random keys in an index are dear (delivery.md §8)."""
+    head, rest = "", int(now)
+    for _ in range(8):
+        rest, digit = divmod(rest, len(ALPHABET))
+        head = ALPHABET[digit] + head
+    tail, rest = "", int.from_bytes(secrets.token_bytes(7))
+    for _ in range(9):
+        rest, digit = divmod(rest, len(ALPHABET))
+        tail += ALPHABET[digit]
+    return head + tail
+
+
+def integration_id() -> IntegrationId:
+    """Return 24 lower-case hex digits (§1)."""
+    return IntegrationId(secrets.token_hex(12))
+
+
+def hook_token() -> str:
+    """Return the 48 characters of an incoming hook's token (§1)."""
+    return random_text(48)
+
+
+def auth_token() -> str:
+    """Return the 43 characters of a login or personal access token (§2)."""
+    return random_text(43)

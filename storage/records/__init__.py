@@ -1,0 +1,1 @@
+"""The records of everything stored: frozen values, one module per kind of thing."""

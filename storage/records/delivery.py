@@ -1,0 +1,79 @@
+"""One event on its way to one endpoint, and every attempt at it (delivery.md)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from storage.clock import Millis
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands; all but `queued` are final (delivery.md §1)."""
+
+    QUEUED = "queued"
+    """Waits for its time, or is leased by a worker."""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """Failed for good; a dead letter a person may replay."""
+    DISCARDED = "discarded"
+    """Its integration or address was removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A delivery about to be queued; `url_hash` names the address without showing it (decision 31)."""
+
+    integration_id: IntegrationId
+    url_hash: bytes
+    trigger_word: str | None = None
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A queued or finished delivery."""
+
+    id: DeliveryId
+    lane_id: LaneId
+    integration_id: IntegrationId
+    url_hash: bytes
+    event_seq: EventSeq
+    state: DeliveryState
+    trigger_word: str | None
+    tries: int
+    """Attempts that reached a verdict; the receiver's retry budget."""
+    receives: int
+    """Leases taken; caps crash loops (delivery.md §3)."""
+    available_at: Millis
+    created_at: Millis
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try, as history shows it (`rocketchat.md` §8).
+
+    The payload is not kept: it follows from the event and the integration's version.
+    """
+
+    id: str
+    integration_id: IntegrationId
+    version: int
+    event_seq: EventSeq
+    delivery_id: DeliveryId | None
+    url_hash: bytes | None
+    trigger_word: str | None
+    step: str
+    finished: bool
+    failed: bool
+    started_at: Millis
+    updated_at: Millis
+    duration_ms: int
+    status: int | None = None
+    response: str | None = None
+    """The first 2 KiB of the answer."""
+    error: str | None = None
+    message_id: str | None = None
+    """The message the answer was posted as."""
+    called: bool = True
+    """Whether a call was made at all."""

@@ -1,0 +1,46 @@
+"""Accepted facts: what happened in the workspace, in one numbered stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from storage.clock import Millis
+from storage.ids import EventSeq, OrgId, RoomId, UserId
+
+
+class EventKind(StrEnum):
+    """Every kind of fact the stream carries."""
+
+    MESSAGE_POSTED = "message.posted"
+    MESSAGE_EDITED = "message.edited"
+    MESSAGE_DELETED = "message.deleted"
+    MESSAGE_REACTED = "message.reacted"
+    FILE_UPLOADED = "file.uploaded"
+    ROOM_CREATED = "room.created"
+    ROOM_ARCHIVED = "room.archived"
+    ROOM_CHANGED = "room.changed"
+    ROOM_JOINED = "room.joined"
+    ROOM_LEFT = "room.left"
+    USER_CREATED = "user.created"
+    USER_CHANGED = "user.changed"
+    INTEGRATION_CHANGED = "integration.changed"
+    INTEGRATION_REMOVED = "integration.removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """A fact about to be stored; `body` is plain JSON, complete enough to build a payload from later."""
+
+    kind: EventKind
+    org_id: OrgId
+    at: Millis
+    room_id: RoomId | None = None
+    user_id: UserId | None = None
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(NewEvent):
+    """A stored fact with its place in the stream."""
+
+    seq: EventSeq

@@ -1,0 +1,38 @@
+"""Requests that reached incoming hooks, kept so that a person sees what came and can replay it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from storage.clock import Millis
+from storage.ids import IntegrationId
+
+
+class Verdict(StrEnum):
+    """What became of a request."""
+
+    POSTED = "posted"
+    IGNORED = "ignored"
+    """Accepted, but there was nothing to post."""
+    DUPLICATE = "duplicate"
+    MUTED = "muted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRequest:
+    """One request as received; headers and body are sealed at rest (decision 33)."""
+
+    id: str
+    integration_id: IntegrationId
+    at: Millis
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    verdict: Verdict
+    status: int
+    error: str | None = None
+    message_ids: tuple[str, ...] = ()
+    dedup_key: str | None = None
+    body_differed: bool = False
+    """A duplicate whose body was not the first one's (decision 37)."""
+    duration_us: int = 0

@@ -1,0 +1,40 @@
+"""What a person reads in a room."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from storage.clock import Millis
+from storage.ids import IntegrationId, MessageId, OrgId, RoomId, UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message as it stands now; `attachments` and `custom_fields` are plain JSON."""
+
+    id: MessageId
+    org_id: OrgId
+    room_id: RoomId
+    at: Millis
+    user_id: UserId
+    username: str
+    name: str
+    text: str
+    thread_id: MessageId | None = None
+    alias: str | None = None
+    avatar: str | None = None
+    emoji: str | None = None
+    attachments: tuple[Mapping[str, object], ...] = ()
+    integration_id: IntegrationId | None = None
+    """The hook that made it; shown as the `bot` mark (`rocketchat.md` §5.2)."""
+    parse_urls: bool = True
+    groupable: bool = True
+    custom_fields: Mapping[str, object] | None = None
+    file: Mapping[str, object] | None = None
+    """`{_id, name, type, size}` of an uploaded file."""
+    reactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Emoji to the user names that chose it."""
+    edited_at: Millis | None = None
+    edited_by: tuple[UserId, str] | None = None
+    updated_at: Millis
+    hops: int = 0
+    """How many hooks this message has come through; ends loops (decision 46)."""

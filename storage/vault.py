@@ -1,0 +1,114 @@
+"""Secrets at rest: AES-256-GCM sealing with a ring of keys, and keyed hashes for lookup (decisions 8, 9)."""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from storage.errors import VaultError
+
+_NONCE = 12
+_KEY_ID = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    id: bytes
+    cipher: AESGCM
+
+
+class Vault:
+    """Seals with the first key, opens with any; never shows a key in its repr."""
+
+    def __init__(self, keys: Sequence[bytes], lookup_key: bytes | None = None) -> None:
+        """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes."""
+        if not keys or any(len(key) != 32 for key in keys):
+            raise VaultError("An encryption key must be 32 bytes, written as base64.")
+        self._keys = [
+            _Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys
+        ]
+        self._lookup = lookup_key
+
+    def seal(self, plain: bytes, identity: str) -> bytes:
+        """Encrypt a value for one record; `identity` (like `integration:65e2…`) must be given to open it."""
+        key, nonce = self._keys[0], os.urandom(_NONCE)
+        return key.id + nonce + key.cipher.encrypt(nonce, plain, identity.encode())
+
+    def open(self, sealed: bytes, identity: str) -> bytes:
+        """Decrypt a sealed value; raise VaultError when no key fits or the record's identity differs."""
+        key_id, nonce, rest = sealed[:_KEY_ID], sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
+        for key in self._keys:
+            if key.id == key_id:
+                try:
+                    return key.cipher.decrypt(nonce, rest, identity.encode())
+                except InvalidTag as error:
+                    raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
+        raise VaultError
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Tell whether a value was sealed with the first key."""
+        return sealed[:_KEY_ID] == self._keys[0].id
+
+    def with_lookup_key(self, lookup_key: bytes) -> "Vault":
+        """Return the same vault with the key of the lookup hashes."""
+        other = Vault.__new__(Vault)
+        other._keys, other._lookup = self._keys, lookup_key
+        return other
+
+    def lookup(self, value: str) -> bytes:
+        """Return the keyed hash a token or address is found by."""
+        if self._lookup is None:
+            raise VaultError("The lookup key is not loaded yet.")
+        return hmac.digest(self._lookup, value.encode("utf-8", "surrogatepass"), "sha256")[:16]
+
+
+def new_key() -> str:
+    """Return a fresh encryption key as text."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def parse_keys(text: str) -> list[bytes]:
+    """Read keys separated by commas or white space; raise VaultError naming what is wrong."""
+    keys = []
+    for number, part in enumerate(text.replace(",", " ").split(), 1):
+        try:
+            key = base64.b64decode(part, validate=True)
+        except ValueError as error:
+            raise VaultError(f"Encryption key {number} is not base64.") from error
+        if len(key) != 32:
+            raise VaultError(f"Encryption key {number} has {len(key)} bytes; it needs 32.")
+        keys.append(key)
+    if not keys:
+        raise VaultError("The encryption key is empty.")
+    return keys
+
+
+def load_key_file(path: Path) -> list[bytes]:
+    """Read the key file, making it with mode 0600 on the first start; raise VaultError naming the fault."""
+    if not path.exists():
+        write_key_file(path, [new_key()])
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o600)
+        return parse_keys(path.read_text("ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise VaultError(f"The key file {path.name} cannot be read: {error}.") from error
+
+
+def write_key_file(path: Path, keys: Sequence[str]) -> None:
+    """Replace the key file in one step, readable by its owner only."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write("\n".join(keys) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
