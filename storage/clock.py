@@ -19,9 +19,19 @@ class Clock(Protocol):
         """Return seconds that never step back, for waits inside the process (decision 29)."""
         ...
 
+    def steady(self) -> Millis:
+        """Return the wall clock of the start plus the time passed since: for leases and retries.
+
+        A step of the wall clock neither delays nor hurries what is queued (decision 29).
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
+
+    def __init__(self) -> None:
+        self._anchor = time.time_ns() - time.monotonic_ns()
 
     def now(self) -> Millis:
         return Millis(time.time_ns() // 1_000_000)
@@ -29,12 +39,13 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def steady(self) -> Millis:
+        return Millis((self._anchor + time.monotonic_ns()) // 1_000_000)
+
 
 def iso(moment: int) -> str:
     """Write a moment as the Rocket.Chat contract does: ISO 8601 with milliseconds and `Z` (§1)."""
-    return (
-        datetime.fromtimestamp(moment // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment % 1000:03d}Z"
-    )
+    return datetime.fromtimestamp(moment // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment % 1000:03d}Z"
 
 
 def parse_iso(text: str) -> Millis | None:

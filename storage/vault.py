@@ -32,9 +32,7 @@ class Vault:
         """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes."""
         if not keys or any(len(key) != 32 for key in keys):
             raise VaultError("An encryption key must be 32 bytes, written as base64.")
-        self._keys = [
-            _Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys
-        ]
+        self._keys = [_Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys]
         self._lookup = lookup_key
 
     def seal(self, plain: bytes, identity: str) -> bytes:

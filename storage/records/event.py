@@ -23,6 +23,8 @@ class EventKind(StrEnum):
     ROOM_LEFT = "room.left"
     USER_CREATED = "user.created"
     USER_CHANGED = "user.changed"
+    DELIVERY_REPLAYED = "delivery.replayed"
+    """A person runs an old event again; the body holds the event's kind and its facts as they are now."""
     INTEGRATION_CHANGED = "integration.changed"
     INTEGRATION_REMOVED = "integration.removed"
 

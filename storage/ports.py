@@ -1,0 +1,206 @@
+"""What the code above asks of storage: small interfaces; each consumer takes only those it needs.
+
+A second engine implements these and nothing else (decision 5). All methods raise StorageError when the
+state cannot be read or written; what is written is durable when the call returns.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from storage.clock import Millis
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId
+from storage.records.changes import Changes, Committed
+from storage.records.delivery import Attempt, Delivery, DeliveryState
+from storage.records.event import Event
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Hook, OutgoingHook
+from storage.records.message import Message
+from storage.records.queue import Claimed, Counts, Settle, Settled
+from storage.records.room import Member, Room
+from storage.records.upload import Upload
+from storage.records.user import Token, TokenKind, User
+
+
+class Ledger(Protocol):
+    """Where units of work are written."""
+
+    async def commit(self, changes: Changes) -> Committed:
+        """Write everything or nothing; raise Taken when a unique name or an expected version is not free."""
+        ...
+
+
+class Users(Protocol):
+    """People and bots."""
+
+    async def organisation(self) -> OrgId | None: ...
+    async def make_organisation(self, org: OrgId, name: str, at: Millis) -> None: ...
+    async def user(self, user_id: UserId) -> User | None: ...
+    async def user_named(self, username: str) -> User | None:
+        """Find by user name, whatever its case."""
+        ...
+
+    async def user_with_email(self, email: str) -> User | None: ...
+    async def users(self, org: OrgId) -> list[User]: ...
+
+
+class Tokens(Protocol):
+    """Login sessions and personal access tokens."""
+
+    async def token(self, key: bytes) -> Token | None: ...
+    async def tokens_of(self, user_id: UserId, kind: TokenKind | None = None) -> list[Token]: ...
+    async def touch_token(self, key: bytes, at: Millis) -> None: ...
+
+
+class Rooms(Protocol):
+    """Rooms and memberships."""
+
+    async def room(self, room_id: RoomId) -> Room | None: ...
+    async def room_named(self, name: str) -> Room | None:
+        """Find a public or private room by name, whatever its case."""
+        ...
+
+    async def rooms(self, org: OrgId) -> list[Room]: ...
+    async def rooms_of(self, user_id: UserId) -> list[Room]: ...
+    async def members(self, room_id: RoomId) -> list[Member]: ...
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member | None: ...
+    async def room_counts(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, tuple[int, int, Millis | None]]:
+        """Return members, messages and the time of the last message of each room."""
+        ...
+
+
+class Messages(Protocol):
+    """What stands in rooms."""
+
+    async def message(self, message_id: MessageId) -> Message | None: ...
+    async def messages(
+        self,
+        room_id: RoomId,
+        *,
+        latest: Millis | None = None,
+        oldest: Millis | None = None,
+        inclusive: bool = False,
+        offset: int = 0,
+        count: int = 20,
+    ) -> tuple[list[Message], int]:
+        """Return a page of a room, newest first, and how many match in all."""
+        ...
+
+
+class Integrations(Protocol):
+    """Configured webhooks."""
+
+    async def hook(self, hook_id: IntegrationId) -> Hook | None: ...
+    async def hooks(self, org: OrgId) -> list[Hook]: ...
+    async def hooks_calling(self, url: str) -> list[OutgoingHook]:
+        """Find outgoing hooks by one of their addresses."""
+        ...
+
+    async def hooks_listening(self, event: str, scopes: Sequence[str]) -> list[OutgoingHook]:
+        """Find the enabled outgoing hooks of an event that listen to any of the scopes, each once."""
+        ...
+
+    async def hook_version(self, hook_id: IntegrationId, version: int) -> Hook | None:
+        """Return an outgoing hook as it was at a version, for its history."""
+        ...
+
+
+class History(Protocol):
+    """What happened to hooks: attempts of outgoing ones, requests to incoming ones."""
+
+    async def attempts(
+        self, hook_ids: Sequence[IntegrationId], *, ascending: bool = False, offset: int = 0, count: int = 50
+    ) -> tuple[list[Attempt], int]:
+        """Return a page ordered by last change, and the total."""
+        ...
+
+    async def attempt(self, attempt_id: str) -> Attempt | None: ...
+    async def clear_attempts(self, hook_id: IntegrationId) -> None: ...
+    async def requests(self, hook_id: IntegrationId, *, offset: int = 0, count: int = 50) -> list[HookRequest]:
+        """Return requests to an incoming hook, newest first."""
+        ...
+
+    async def request(self, request_id: str) -> HookRequest | None: ...
+
+
+class Events(Protocol):
+    """The numbered stream of facts."""
+
+    async def event(self, seq: EventSeq) -> Event | None: ...
+    async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]: ...
+    async def last_event(self) -> EventSeq: ...
+
+
+class Uploads(Protocol):
+    """Records of uploaded files."""
+
+    async def upload(self, upload_id: str) -> Upload | None: ...
+    async def uploaded_bytes(self, user_id: UserId) -> int: ...
+    async def unconfirmed_uploads(self, before: Millis) -> list[Upload]: ...
+
+
+class Queue(Protocol):
+    """Deliveries on their way (delivery.md §3)."""
+
+    async def claim(
+        self, *, now: Millis, limit: int, busy: Mapping[LaneId, int], lease_ms: int, lane_slots: int
+    ) -> Claimed: ...
+    async def settle(self, settle: Settle) -> Settled: ...
+    async def deliveries(
+        self,
+        *,
+        hook_id: IntegrationId | None = None,
+        state: DeliveryState | None = None,
+        offset: int = 0,
+        count: int = 50,
+    ) -> tuple[list[Delivery], int]: ...
+    async def delivery(self, delivery_id: DeliveryId) -> Delivery | None: ...
+    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int: ...
+    async def counts(self, hook_id: IntegrationId | None = None) -> Counts: ...
+
+
+class Upkeep(Protocol):
+    """What keeps the store healthy; long work is done in slices beside normal traffic."""
+
+    async def purge(self, now: Millis) -> int:
+        """Remove one slice of what is past its age (decision 33); returns how many rows went."""
+        ...
+
+    async def expire_held(self) -> int: ...
+    async def check(self) -> list[str]:
+        """Return what is wrong with the file; empty when it is sound."""
+        ...
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Copy the database while it is written; `progress` gets pages done and all pages."""
+        ...
+
+    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Encrypt every secret again with the first key (decision 8); returns how many changed."""
+        ...
+
+    async def size(self) -> int:
+        """Return the bytes the database takes on disk."""
+        ...
+
+    async def changed_elsewhere(self) -> bool:
+        """Tell whether another process has written since the last time this was asked (decision 28)."""
+        ...
+
+
+class Secrets(Protocol):
+    """Keyed hashes for looking up what must not be stored in clear (decision 9)."""
+
+    def lookup(self, value: str) -> bytes: ...
+
+
+class Store(
+    Ledger, Users, Tokens, Rooms, Messages, Integrations, History, Events, Uploads, Queue, Upkeep, Secrets, Protocol
+):
+    """Everything a driver offers; only the composition root asks for all of it."""
+
+    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None:
+        """Call back with the events of every commit, in order, after they are durable."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,77 @@
+"""A unit of work: everything one request causes, as plain values, committed together or not at all.
+
+Plain values (no callbacks) let the writer be a thread now and a process later (delivery.md §8).
+"""
+
+from dataclasses import dataclass
+
+from storage.clock import Millis
+from storage.ids import IntegrationId, MessageId, RoomId, UserId
+from storage.records.delivery import Attempt, NewDelivery
+from storage.records.event import Event, NewEvent
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Hook
+from storage.records.message import Message
+from storage.records.room import Member, Room
+from storage.records.upload import Upload
+from storage.records.user import Token, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """An event with the deliveries it causes; `stopped` are history entries of hooks that must not fire."""
+
+    event: NewEvent
+    deliveries: tuple[NewDelivery, ...] = ()
+    stopped: tuple[Attempt, ...] = ()
+    """Their `event_seq` is filled in when the event gets its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedup:
+    """The id a sender gave its request; unique per hook for 8 days (delivery.md §1)."""
+
+    integration_id: IntegrationId
+    key: str
+    body_hash: bytes
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What to write; every field is a list of records of one kind.
+
+    `new_*` must not exist yet, `put_*` insert or replace, `drop_*` remove.
+    """
+
+    dedup: Dedup | None = None
+    request: HookRequest | None = None
+    new_messages: tuple[Message, ...] = ()
+    put_messages: tuple[Message, ...] = ()
+    drop_messages: tuple[MessageId, ...] = ()
+    new_users: tuple[User, ...] = ()
+    put_users: tuple[User, ...] = ()
+    new_rooms: tuple[Room, ...] = ()
+    put_rooms: tuple[Room, ...] = ()
+    put_members: tuple[Member, ...] = ()
+    drop_members: tuple[tuple[RoomId, UserId], ...] = ()
+    new_hooks: tuple[Hook, ...] = ()
+    put_hooks: tuple[Hook, ...] = ()
+    """Each carries the version after the change; a stored version that is not one less is a conflict."""
+    drop_hooks: tuple[IntegrationId, ...] = ()
+    put_tokens: tuple[Token, ...] = ()
+    drop_tokens: tuple[bytes, ...] = ()
+    put_uploads: tuple[Upload, ...] = ()
+    drop_uploads: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What became of a unit of work."""
+
+    events: tuple[Event, ...] = ()
+    duplicate: bool = False
+    """The dedup id was there already: nothing but the request's history line was written."""
+    existed: bool = False
+    """A new message's id was there already: nothing was written (decision 56)."""

@@ -1,0 +1,1 @@
+"""The SQLite driver: one writer thread with group commit, readers beside it."""

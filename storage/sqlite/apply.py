@@ -1,0 +1,292 @@
+"""Writes units of work: many at once where they are alike, each whole or not at all."""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from storage.clock import Clock
+from storage.errors import Taken
+from storage.ids import EventSeq, IntegrationId, LaneId, RoomId
+from storage.records.changes import Changes, Committed, Dedup, Fact
+from storage.records.event import Event
+from storage.records.hook_request import HookRequest, Verdict
+from storage.records.integration import Hook, OutgoingHook
+from storage.records.message import Message
+from storage.sqlite import rows
+from storage.sqlite.lanes import Lanes
+from storage.vault import Vault
+
+REQUESTS_KEPT = 200
+"""Requests kept for each incoming hook (decision 33); the oldest makes room for the next."""
+
+_EVENT_SQL = "INSERT INTO event (seq, org_id, kind, at, room_id, user_id, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_MESSAGE_SQL = f"INSERT INTO message ({rows.MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DELIVERY_SQL = (
+    "INSERT INTO delivery (lane_id, integration_id, event_seq, state, trigger_word, tries, receives, available_at,"
+    " created_at, updated_at) VALUES (?, ?, ?, 'queued', ?, 0, 0, ?, ?, ?)"
+)
+
+
+def insert(table: str, names: str, *, replacing: str = "") -> str:
+    """Return an INSERT with a mark for each column; `replacing` names the key whose row gives way."""
+    marks = ", ".join("?" * len(names.split(",")))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+    if replacing:
+        keys = {key.strip() for key in replacing.split(",")}
+        own = [name.strip() for name in names.split(",") if name.strip() not in keys]
+        updates = ", ".join(f"{name} = excluded.{name}" for name in own)
+        statement += f" ON CONFLICT ({replacing}) DO UPDATE SET {updates}"
+    return statement
+
+
+class Applier:
+    """Applies changes on the writing connection; belongs to the writing thread."""
+
+    def __init__(self, vault: Vault, clock: Clock, options: "Scopes") -> None:
+        self._vault = vault
+        self._clock = clock
+        self._scopes = options
+        self.lanes = Lanes(vault)
+        self._request_numbers: dict[IntegrationId, int] = {}
+
+    def forget(self) -> None:
+        """Drop everything remembered about stored rows."""
+        self.lanes.forget()
+        self._request_numbers.clear()
+
+    def apply(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed]:
+        """Write the units; raise Taken when a unique name or an expected version is not as expected."""
+        results: list[Committed | None] = [None] * len(units)
+        written: list[tuple[int, Changes]] = []
+        fresh_ids: set[str] = set()
+        for place, unit in enumerate(units):
+            found = self._already_there(connection, unit, fresh_ids)
+            if found is None:
+                written.append((place, unit))
+                fresh_ids.update(message.id for message in unit.new_messages)
+            else:
+                results[place] = found
+        self._write_records(connection, [unit for _, unit in written])
+        self._write_messages(connection, [unit for _, unit in written])
+        for place, events in self._write_facts(connection, written):
+            results[place] = Committed(events=events)
+        self._write_requests(connection, [unit.request for unit in units if unit.request], results, units)
+        return [result or Committed() for result in results]
+
+    # --- what makes a unit a repetition -------------------------------------------------------------
+
+    def _already_there(self, connection: sqlite3.Connection, unit: Changes, fresh_ids: set[str]) -> Committed | None:
+        if unit.dedup is not None and not self._first_of_its_id(connection, unit.dedup):
+            return Committed(duplicate=True)
+        for message in unit.new_messages:
+            # ids of our own making are never taken; a client may choose one (decision 56)
+            if (
+                message.id in fresh_ids
+                or connection.execute("SELECT 1 FROM message WHERE id = ?", (message.id,)).fetchone()
+            ):
+                return Committed(existed=True)
+        return None
+
+    def _first_of_its_id(self, connection: sqlite3.Connection, dedup: Dedup) -> bool:
+        key = dedup_digest(dedup.key)
+        cursor = connection.execute(
+            "INSERT INTO dedup (integration_id, key, body_hash, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (dedup.integration_id, key, dedup.body_hash, dedup.at),
+        )
+        return cursor.rowcount == 1
+
+    # --- records ------------------------------------------------------------------------------------
+
+    def _write_records(self, connection: sqlite3.Connection, units: Iterable[Changes]) -> None:
+        for unit in units:
+            for user in (*unit.new_users, *unit.put_users):
+                replacing = "" if user in unit.new_users else "id"
+                connection.execute(insert("user", rows.USER_COLUMNS, replacing=replacing), rows.user_row(user))
+                connection.execute("DELETE FROM user_email WHERE user_id = ?", (user.id,))
+                connection.executemany(
+                    "INSERT INTO user_email (email, user_id) VALUES (?, ?)",
+                    [(e, user.id) for e in user.emails],
+                )
+            for room in (*unit.new_rooms, *unit.put_rooms):
+                replacing = "" if room in unit.new_rooms else "id"
+                connection.execute(insert("room", rows.ROOM_COLUMNS, replacing=replacing), rows.room_row(room))
+            for member in unit.put_members:
+                connection.execute(
+                    "INSERT INTO member (room_id, user_id, joined_at, is_owner) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT DO UPDATE SET is_owner = excluded.is_owner",
+                    (member.room_id, member.user_id, member.joined_at, member.is_owner),
+                )
+            for pair in unit.drop_members:
+                connection.execute("DELETE FROM member WHERE room_id = ? AND user_id = ?", pair)
+            for hook in unit.new_hooks:
+                self._write_hook(connection, hook, new=True)
+            for hook in unit.put_hooks:
+                self._write_hook(connection, hook, new=False)
+            for hook_id in unit.drop_hooks:
+                self._drop_hook(connection, hook_id)
+            for token in unit.put_tokens:
+                connection.execute(insert("token", rows.TOKEN_COLUMNS, replacing="hash"), rows.token_row(token))
+            connection.executemany("DELETE FROM token WHERE hash = ?", [(key,) for key in unit.drop_tokens])
+            for upload in unit.put_uploads:
+                connection.execute(insert("upload", rows.UPLOAD_COLUMNS, replacing="id"), rows.upload_row(upload))
+            connection.executemany("DELETE FROM upload WHERE id = ?", [(key,) for key in unit.drop_uploads])
+
+    def _write_hook(self, connection: sqlite3.Connection, hook: Hook, *, new: bool) -> None:
+        row = rows.hook_row(hook, self._vault)
+        if new:
+            connection.execute(insert("integration", rows.HOOK_COLUMNS), row)
+        else:
+            cursor = connection.execute(
+                "UPDATE integration SET (name, enabled, user_id, created_by, created_at, updated_at, expires_at,"
+                " version, body, sealed) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ? AND version = ?",
+                (*row[3:], hook.id, hook.version - 1),
+            )
+            if cursor.rowcount == 0:
+                raise Taken("Somebody else changed this integration meanwhile; look at it again and repeat.")
+            connection.execute("DELETE FROM integration_scope WHERE integration_id = ?", (hook.id,))
+            connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
+        if isinstance(hook, OutgoingHook):
+            connection.execute(
+                "INSERT INTO integration_version (integration_id, version, sealed) VALUES (?, ?, ?)",
+                (hook.id, hook.version, rows.seal_version(hook, self._vault)),
+            )
+            if hook.enabled:
+                connection.executemany(
+                    "INSERT OR IGNORE INTO integration_scope (event, scope, integration_id) VALUES (?, ?, ?)",
+                    [(hook.event, scope, hook.id) for scope in self._scopes(hook)],
+                )
+            connection.executemany(
+                "INSERT OR IGNORE INTO integration_url (url_hash, integration_id) VALUES (?, ?)",
+                [(self._vault.lookup(url), hook.id) for url in hook.urls],
+            )
+        self.lanes.follow(connection, hook, self._clock.steady())
+
+    def _drop_hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> None:
+        self.lanes.discard(connection, hook_id, self._clock.steady())
+        connection.execute("DELETE FROM attempt WHERE integration_id = ?", (hook_id,))
+        connection.execute("DELETE FROM dedup WHERE integration_id = ?", (hook_id,))
+        connection.execute("DELETE FROM integration WHERE id = ?", (hook_id,))
+
+    # --- messages and events ------------------------------------------------------------------------
+
+    def _write_messages(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> None:
+        new = [message for unit in units for message in unit.new_messages]
+        connection.executemany(_MESSAGE_SQL, [rows.message_row(message) for message in new])
+        self._count(connection, new)
+        for unit in units:
+            for message in unit.put_messages:
+                connection.execute(insert("message", rows.MESSAGE_COLUMNS, replacing="id"), rows.message_row(message))
+            connection.executemany("DELETE FROM message WHERE id = ?", [(key,) for key in unit.drop_messages])
+
+    def _count(self, connection: sqlite3.Connection, messages: Iterable[Message]) -> None:
+        counts: Counter[RoomId] = Counter()
+        last: dict[RoomId, int] = {}
+        for message in messages:
+            counts[message.room_id] += 1
+            last[message.room_id] = message.at
+        connection.executemany(
+            "UPDATE room SET messages = messages + ?, last_message_at = ? WHERE id = ?",
+            [(number, last[room], room) for room, number in counts.items()],
+        )
+
+    def _write_facts(
+        self, connection: sqlite3.Connection, units: Sequence[tuple[int, Changes]]
+    ) -> Iterable[tuple[int, tuple[Event, ...]]]:
+        seq = int(connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
+        events, deliveries, attempts = [], [], []
+        woken: dict[LaneId, int] = {}
+        due = self._clock.steady()
+        results = []
+        for place, unit in units:
+            mine = []
+            for fact in unit.facts:
+                seq += 1
+                event = _numbered(fact, seq)
+                mine.append(event)
+                events.append(
+                    (
+                        seq,
+                        event.org_id,
+                        event.kind.value,
+                        event.at,
+                        event.room_id,
+                        event.user_id,
+                        rows.dump(event.body),
+                    )
+                )
+                for one in fact.deliveries:
+                    lane = self.lanes.find(connection, one.integration_id, one.url_hash, ordered=one.ordered)
+                    woken[lane] = due
+                    deliveries.append((lane, one.integration_id, seq, one.trigger_word, due, event.at, event.at))
+                attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
+            results.append((place, tuple(mine)))
+        connection.executemany(_EVENT_SQL, events)
+        connection.executemany(_DELIVERY_SQL, deliveries)
+        self.write_attempts(connection, attempts)
+        self.lanes.wake(connection, woken)
+        return results
+
+    def write_attempts(self, connection: sqlite3.Connection, attempts: Sequence[rows.Row]) -> None:
+        """Write history entries."""
+        connection.executemany(insert("attempt", rows.ATTEMPT_COLUMNS), attempts)
+
+    # --- history of incoming hooks ------------------------------------------------------------------
+
+    def _write_requests(
+        self,
+        connection: sqlite3.Connection,
+        requests: Sequence[HookRequest],
+        results: Sequence[Committed | None],
+        units: Sequence[Changes],
+    ) -> None:
+        if not requests:
+            return
+        written = []
+        for unit, result in zip(units, results, strict=True):
+            if unit.request is None:
+                continue
+            request = unit.request
+            if result is not None and result.duplicate and unit.dedup is not None:
+                first = connection.execute(
+                    "SELECT body_hash FROM dedup WHERE integration_id = ? AND key = ?",
+                    (unit.dedup.integration_id, dedup_digest(unit.dedup.key)),
+                ).fetchone()
+                request = replace(
+                    request,
+                    verdict=Verdict.DUPLICATE,
+                    message_ids=(),
+                    body_differed=first is not None and first[0] != unit.dedup.body_hash,
+                )
+            number = self._next_number(connection, request.integration_id)
+            written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
+        connection.executemany(
+            insert("hook_request", rows.REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1), written
+        )
+
+    def _next_number(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> int:
+        last = self._request_numbers.get(hook_id)
+        if last is None:
+            last = connection.execute(
+                "SELECT coalesce(max(number), 0) FROM hook_request WHERE integration_id = ?", (hook_id,)
+            ).fetchone()[0]
+        self._request_numbers[hook_id] = last + 1
+        return int(last) + 1
+
+
+Scopes = Callable[[OutgoingHook], Iterable[str]]
+"""Which room scopes an outgoing hook listens to; the rule lives above, only its answer is stored."""
+
+
+def dedup_digest(key: str) -> bytes:
+    """Return the fixed-size form a sender's request id is stored in, however long it is."""
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _numbered(fact: Fact, seq: int) -> Event:
+    event = fact.event
+    return Event(
+        kind=event.kind, org_id=event.org_id, at=event.at, room_id=event.room_id, user_id=event.user_id,
+        body=event.body, seq=EventSeq(seq),
+    )  # fmt: skip

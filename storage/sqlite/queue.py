@@ -1,0 +1,199 @@
+"""The delivery queue: claim under a lease, settle under its guard (delivery.md §3)."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.clock import Clock, Millis
+from storage.ids import IntegrationId, LaneId
+from storage.records.changes import Changes
+from storage.records.delivery import DeliveryState
+from storage.records.integration import OutgoingHook
+from storage.records.queue import Claimed, Leased, Settle, Settled
+from storage.sqlite import rows
+from storage.sqlite.apply import Applier
+from storage.sqlite.schema import IDLE
+from storage.vault import Vault
+
+POISON_RECEIVES = 20
+"""Leases without a settle after which a delivery goes to the dead letters (delivery.md §3)."""
+HELD_FOR_MS = 24 * 3600 * 1000
+"""How long a disabled integration's deliveries are held before they die as `expired` (decision 43)."""
+
+_CLAIM_LANES = "SELECT id, ordered, not_before FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
+_CLAIM_DELIVERIES = f"""
+SELECT {rows.DELIVERY_COLUMNS}, e.org_id, e.kind, e.at, e.room_id, e.user_id, e.body, e.seq
+FROM delivery d JOIN lane l ON l.id = d.lane_id JOIN event e ON e.seq = d.event_seq
+WHERE d.lane_id = ? AND d.state = 'queued' AND d.available_at <= ? ORDER BY d.available_at, d.id LIMIT ?"""
+_LANE_DUE = """
+UPDATE lane SET next_at = max(?2, coalesce(
+  (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""
+_SETTLE = """
+UPDATE delivery SET state = ?, lease = NULL, tries = tries + ?, receives = CASE WHEN ? THEN 0 ELSE receives - 1 END,
+  available_at = ?, reason = ?, updated_at = ? WHERE id = ? AND lease = ? AND state = 'queued'"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimOrder:
+    """What a worker asks for: at most `limit` leases; `busy` counts what it already holds per lane."""
+
+    now: Millis
+    limit: int
+    busy: Mapping[LaneId, int]
+    lease_ms: int
+    lane_slots: int
+
+
+class Queue:
+    """The queue's writes; belongs to the writing thread."""
+
+    def __init__(self, vault: Vault, clock: Clock, applier: Applier) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._applier = applier
+        self._hooks: dict[IntegrationId, OutgoingHook] = {}
+        self._lease = 0
+
+    def forget(self) -> None:
+        """Drop what is remembered about integrations."""
+        self._hooks.clear()
+
+    def recover(self, connection: sqlite3.Connection) -> int:
+        """Void every lease found at start: one process owns the file (decision 45)."""
+        self._lease = int(connection.execute("SELECT coalesce(max(lease), 0) FROM delivery").fetchone()[0])
+        lanes = connection.execute("SELECT DISTINCT lane_id FROM delivery WHERE lease IS NOT NULL").fetchall()
+        found = connection.execute(
+            "UPDATE delivery SET lease = NULL, available_at = ? WHERE lease IS NOT NULL AND state = 'queued'",
+            (self._clock.steady(),),
+        ).rowcount
+        connection.executemany(_LANE_DUE, [(row[0], 0, IDLE) for row in lanes])
+        return found
+
+    def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
+        """Lease due deliveries, oldest lane first, never more of a lane than it has free slots."""
+        leases: list[Leased] = []
+        for lane in connection.execute(_CLAIM_LANES, (order.now, order.limit)).fetchall():
+            if len(leases) >= order.limit:
+                break
+            if lane["not_before"] > order.now:
+                connection.execute("UPDATE lane SET next_at = not_before WHERE id = ?", (lane["id"],))
+                continue
+            slots = 1 if lane["ordered"] else order.lane_slots
+            free = slots - order.busy.get(lane["id"], 0)
+            taken = self._claim_lane(connection, order, lane["id"], min(free, order.limit - len(leases)))
+            leases += taken
+            # a full lane sleeps until one of its attempts settles
+            full = len(taken) >= free
+            connection.execute(_LANE_DUE, (lane["id"], order.now + order.lease_ms if full else 0, IDLE))
+        row = connection.execute("SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1").fetchone()
+        return Claimed(leases=tuple(leases), next_at=None if row is None or row[0] >= IDLE else Millis(row[0]))
+
+    def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: LaneId, room: int) -> list[Leased]:
+        if room <= 0:
+            return []
+        until = Millis(order.now + order.lease_ms)
+        leases = []
+        for row in connection.execute(_CLAIM_DELIVERIES, (lane, order.now, room)).fetchall():
+            hook = self._hook(connection, row["integration_id"])
+            if hook is None or row["receives"] >= POISON_RECEIVES:
+                state, reason = ("discarded", "integration removed") if hook is None else ("dead", "poison")
+                connection.execute(
+                    "UPDATE delivery SET state = ?, reason = ?, updated_at = ? WHERE id = ?",
+                    (state, reason, order.now, row["id"]),
+                )
+                continue
+            self._lease += 1
+            connection.execute(
+                "UPDATE delivery SET lease = ?, available_at = ?, receives = receives + 1 WHERE id = ?",
+                (self._lease, until, row["id"]),
+            )
+            leases.append(
+                Leased(
+                    delivery=rows.delivery_from(row), lease=self._lease, until=until,
+                    event=rows.event_from(row), hook=hook,
+                )
+            )  # fmt: skip
+        return leases
+
+    def _hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> OutgoingHook | None:
+        row = connection.execute("SELECT version FROM integration WHERE id = ?", (hook_id,)).fetchone()
+        if row is None:
+            return None
+        known = self._hooks.get(hook_id)
+        if known is None or known.version != row[0]:
+            row = connection.execute(f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE id = ?", (hook_id,)).fetchone()
+            hook = rows.hook_from(row, self._vault)
+            if not isinstance(hook, OutgoingHook):
+                return None
+            known = self._hooks[hook_id] = hook
+        return known
+
+    def settle(self, connection: sqlite3.Connection, settles: Sequence[Settle]) -> list[Settled]:
+        """Write the ends of attempts, each guarded by its lease, and what they cause."""
+        results: list[Settled] = []
+        attempts: list[rows.Row] = []
+        causes: list[tuple[int, Changes]] = []
+        lanes: dict[LaneId, int] = {}
+        for place, one in enumerate(settles):
+            fenced = not self._settle_one(connection, one)
+            results.append(Settled(fenced=fenced))
+            if fenced:
+                continue
+            lanes.setdefault(one.lane_id, 0)
+            if one.attempt is not None:
+                attempts.append(rows.attempt_row(one.attempt))
+            if one.changes is not None:
+                causes.append((place, one.changes))
+        self._applier.write_attempts(connection, attempts)
+        if causes:
+            done = self._applier.apply(connection, [changes for _, changes in causes])
+            for (place, _), committed in zip(causes, done, strict=True):
+                results[place] = Settled(fenced=False, events=committed.events)
+        connection.executemany(_LANE_DUE, [(lane, 0, IDLE) for lane in lanes])
+        return results
+
+    def _settle_one(self, connection: sqlite3.Connection, one: Settle) -> bool:
+        available_at: int = one.retry_at or one.now
+        if one.state is DeliveryState.QUEUED and one.retry_at is not None:
+            ordered = connection.execute(
+                "UPDATE lane SET not_before = ? WHERE id = ? AND ordered", (one.retry_at, one.lane_id)
+            ).rowcount
+            if ordered:  # the head keeps its place; the lane waits, not the item
+                available_at = 0
+        tried = one.attempt is not None
+        return bool(
+            connection.execute(
+                _SETTLE,
+                (one.state.value, int(tried), tried, available_at, one.reason, one.now, one.delivery_id, one.lease),
+            ).rowcount
+        )
+
+    def expire_held(self, connection: sqlite3.Connection) -> int:
+        """Let what a disabled integration has held for too long die (decision 43)."""
+        now = self._clock.steady()
+        return connection.execute(
+            "UPDATE delivery SET state = 'dead', reason = 'expired', updated_at = ?1 WHERE state = 'queued'"
+            " AND lease IS NULL AND created_at < ?2"
+            " AND lane_id IN (SELECT id FROM lane WHERE held = 1 AND held_at < ?2)",
+            (now, now - HELD_FOR_MS),
+        ).rowcount
+
+    def replay_dead(self, connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+        """Queue dead letters again with a fresh budget; returns how many were dead."""
+        now, woken, count = self._clock.steady(), dict[LaneId, int](), 0
+        for delivery_id in ids:
+            row = connection.execute(
+                "SELECT d.integration_id, l.id FROM delivery d JOIN lane l ON l.id = d.lane_id"
+                " WHERE d.id = ? AND d.state = 'dead'",
+                (delivery_id,),
+            ).fetchone()
+            if row is None:
+                continue
+            count += connection.execute(
+                "UPDATE delivery SET state = 'queued', tries = 0, receives = 0, available_at = ?, reason = NULL,"
+                " updated_at = ? WHERE id = ?",
+                (now, now, delivery_id),
+            ).rowcount
+            woken[LaneId(row[1])] = now
+        self._applier.lanes.wake(connection, woken)
+        return count

@@ -1,0 +1,272 @@
+"""Turns records into rows and rows into records; the only place that knows both."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+
+from storage.clock import Millis
+from storage.ids import (
+    DeliveryId,
+    EventSeq,
+    IntegrationId,
+    LaneId,
+    MessageId,
+    OrgId,
+    RoomId,
+    UserId,
+)
+from storage.records.delivery import Attempt, Delivery, DeliveryState
+from storage.records.event import Event, EventKind
+from storage.records.hook_request import HookRequest, Verdict
+from storage.records.integration import Hook, IncomingHook, OutgoingHook, SigningKey
+from storage.records.message import Message
+from storage.records.room import Member, Room, RoomKind
+from storage.records.upload import Upload
+from storage.records.user import Role, Token, TokenKind, User
+from storage.vault import Vault
+
+Row = Sequence[object]
+SECRET_FIELDS = ("token", "urls", "secret", "signing_keys")
+"""What of an integration is sealed: each of it opens a door (decisions 9, 31)."""
+
+
+def dump(value: object) -> str:
+    """Write plain JSON, compact."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def columns(record: type, *, without: tuple[str, ...] = ()) -> str:
+    """Return a record's field names as a column list; tables name their columns like the fields."""
+    return ", ".join(f.name for f in fields(record) if f.name not in without)
+
+
+# --- users, tokens, rooms ---------------------------------------------------------------------------
+
+USER_COLUMNS = columns(User)
+TOKEN_COLUMNS = columns(Token)
+ROOM_COLUMNS = columns(Room)
+UPLOAD_COLUMNS = columns(Upload)
+
+
+def user_row(user: User) -> Row:
+    return (
+        user.id, user.org_id, user.username, user.name, dump(user.emails), user.role.value, user.is_bot,
+        user.type, dump(sorted(user.granted)), dump(sorted(user.denied)), user.active, user.created_at,
+        user.password_hash,
+    )  # fmt: skip
+
+
+def user_from(row: sqlite3.Row) -> User:
+    return User(
+        id=UserId(row["id"]), org_id=OrgId(row["org_id"]), username=row["username"], name=row["name"],
+        emails=tuple(json.loads(row["emails"])), role=Role(row["role"]), is_bot=bool(row["is_bot"]),
+        type=row["type"], granted=frozenset(json.loads(row["granted"])),
+        denied=frozenset(json.loads(row["denied"])), active=bool(row["active"]),
+        created_at=Millis(row["created_at"]), password_hash=row["password_hash"],
+    )  # fmt: skip
+
+
+def token_row(token: Token) -> Row:
+    return (
+        token.hash, token.user_id, token.kind.value, token.name, token.last_part, token.created_at,
+        token.last_used_at, token.expires_at,
+    )  # fmt: skip
+
+
+def token_from(row: sqlite3.Row) -> Token:
+    return Token(
+        hash=row["hash"], user_id=UserId(row["user_id"]), kind=TokenKind(row["kind"]), name=row["name"],
+        last_part=row["last_part"], created_at=Millis(row["created_at"]),
+        last_used_at=row["last_used_at"], expires_at=row["expires_at"],
+    )  # fmt: skip
+
+
+def room_row(room: Room) -> Row:
+    return (
+        room.id, room.org_id, room.kind.value, room.name, room.owner_id, room.topic, room.description,
+        room.read_only, room.archived, dump(room.direct_users), room.created_at, room.updated_at,
+    )  # fmt: skip
+
+
+def room_from(row: sqlite3.Row) -> Room:
+    return Room(
+        id=RoomId(row["id"]), org_id=OrgId(row["org_id"]), kind=RoomKind(row["kind"]), name=row["name"],
+        owner_id=row["owner_id"], topic=row["topic"], description=row["description"],
+        read_only=bool(row["read_only"]), archived=bool(row["archived"]),
+        direct_users=tuple(json.loads(row["direct_users"])), created_at=Millis(row["created_at"]),
+        updated_at=Millis(row["updated_at"]),
+    )  # fmt: skip
+
+
+def member_from(row: sqlite3.Row) -> Member:
+    return Member(
+        room_id=RoomId(row["room_id"]), user_id=UserId(row["user_id"]),
+        joined_at=Millis(row["joined_at"]), is_owner=bool(row["is_owner"]),
+    )  # fmt: skip
+
+
+def upload_row(upload: Upload) -> Row:
+    return (
+        upload.id, upload.org_id, upload.room_id, upload.user_id, upload.name, upload.size, upload.type,
+        upload.confirmed, upload.created_at,
+    )  # fmt: skip
+
+
+def upload_from(row: sqlite3.Row) -> Upload:
+    return Upload(
+        id=row["id"], org_id=OrgId(row["org_id"]), room_id=RoomId(row["room_id"]),
+        user_id=UserId(row["user_id"]), name=row["name"], size=row["size"], type=row["type"],
+        confirmed=bool(row["confirmed"]), created_at=Millis(row["created_at"]),
+    )  # fmt: skip
+
+
+# --- messages and events ----------------------------------------------------------------------------
+
+MESSAGE_COLUMNS = "id, org_id, room_id, at, user_id, thread_id, text, body, updated_at"
+_MESSAGE_OWN = ("id", "org_id", "room_id", "at", "user_id", "thread_id", "text", "updated_at")
+_MESSAGE_BODY = tuple(f.name for f in fields(Message) if f.name not in _MESSAGE_OWN)
+_MESSAGE_DEFAULTS = {f.name: f.default for f in fields(Message)} | {"reactions": {}}
+
+
+def message_row(message: Message) -> Row:
+    body = {}
+    for name in _MESSAGE_BODY:
+        value = getattr(message, name)
+        if value != _MESSAGE_DEFAULTS[name]:
+            body[name] = value
+    return (
+        message.id, message.org_id, message.room_id, message.at, message.user_id, message.thread_id,
+        message.text, dump(body), message.updated_at,
+    )  # fmt: skip
+
+
+def message_from(row: sqlite3.Row) -> Message:
+    body = json.loads(row["body"])
+    for name in ("attachments", "edited_by"):
+        if name in body:
+            body[name] = tuple(body[name])
+    if "reactions" in body:
+        body["reactions"] = {emoji: tuple(names) for emoji, names in body["reactions"].items()}
+    return Message(
+        id=MessageId(row["id"]), org_id=OrgId(row["org_id"]), room_id=RoomId(row["room_id"]),
+        at=Millis(row["at"]), user_id=UserId(row["user_id"]), thread_id=row["thread_id"],
+        text=row["text"], updated_at=Millis(row["updated_at"]), **body,
+    )  # fmt: skip
+
+
+def event_from(row: sqlite3.Row) -> Event:
+    return Event(
+        seq=EventSeq(row["seq"]), org_id=OrgId(row["org_id"]), kind=EventKind(row["kind"]),
+        at=Millis(row["at"]), room_id=row["room_id"], user_id=row["user_id"], body=json.loads(row["body"]),
+    )  # fmt: skip
+
+
+# --- integrations -----------------------------------------------------------------------------------
+
+HOOK_COLUMNS = (
+    "id, org_id, direction, name, enabled, user_id, created_by, created_at, updated_at, expires_at, version,"
+    " body, sealed"
+)
+
+
+def _hook_identity(hook_id: str) -> str:
+    return f"integration:{hook_id}"
+
+
+def hook_row(hook: Hook, vault: Vault) -> Row:
+    everything = asdict(hook)
+    secret = {name: everything.pop(name) for name in SECRET_FIELDS if name in everything}
+    return (
+        hook.id, hook.org_id, "webhook-incoming" if isinstance(hook, IncomingHook) else "webhook-outgoing",
+        hook.name, hook.enabled, hook.user_id, hook.created_by[0], hook.created_at, hook.updated_at,
+        hook.expires_at, hook.version, dump(everything),
+        vault.seal(dump(secret).encode(), _hook_identity(hook.id)),
+    )  # fmt: skip
+
+
+def hook_from(row: sqlite3.Row, vault: Vault) -> Hook:
+    values = json.loads(row["body"])
+    values |= json.loads(vault.open(row["sealed"], _hook_identity(row["id"])))
+    return _hook(values)
+
+
+def seal_version(hook: Hook, vault: Vault) -> bytes:
+    """Seal a whole integration as it is, so that history can show what an attempt used."""
+    return vault.seal(dump(asdict(hook)).encode(), f"{_hook_identity(hook.id)}:{hook.version}")
+
+
+def open_version(sealed: bytes, hook_id: str, version: int, vault: Vault) -> Hook:
+    return _hook(json.loads(vault.open(sealed, f"{_hook_identity(hook_id)}:{version}")))
+
+
+def _hook(values: dict[str, object]) -> Hook:
+    kind = OutgoingHook if "event" in values else IncomingHook
+    for name in ("channels", "created_by", "updated_by", "urls", "trigger_words"):
+        found = values.get(name)
+        if isinstance(found, list):
+            values[name] = tuple(found)
+    keys = values.get("signing_keys")
+    if isinstance(keys, list):
+        values["signing_keys"] = tuple(SigningKey(**key) for key in keys)
+    known = {f.name for f in fields(kind)}
+    return kind(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type] # our own JSON
+
+
+# --- deliveries and history -------------------------------------------------------------------------
+
+DELIVERY_COLUMNS = (
+    "d.id, d.lane_id, d.integration_id, l.url_hash, d.event_seq, d.state, d.trigger_word, d.tries,"
+    " d.receives, d.available_at, d.created_at, d.reason"
+)
+ATTEMPT_COLUMNS = columns(Attempt)
+REQUEST_COLUMNS = (
+    "id, integration_id, slot, number, at, method, verdict, status, error, message_ids, dedup_key,"
+    " body_differed, duration_us, sealed"
+)
+
+
+def delivery_from(row: sqlite3.Row) -> Delivery:
+    return Delivery(
+        id=DeliveryId(row["id"]), lane_id=LaneId(row["lane_id"]),
+        integration_id=IntegrationId(row["integration_id"]), url_hash=row["url_hash"],
+        event_seq=EventSeq(row["event_seq"]), state=DeliveryState(row["state"]),
+        trigger_word=row["trigger_word"], tries=row["tries"], receives=row["receives"],
+        available_at=Millis(row["available_at"]), created_at=Millis(row["created_at"]), reason=row["reason"],
+    )  # fmt: skip
+
+
+def attempt_row(attempt: Attempt, event_seq: int | None = None) -> Row:
+    return (
+        attempt.id, attempt.integration_id, attempt.version,
+        attempt.event_seq if event_seq is None else event_seq, attempt.delivery_id, attempt.url_hash,
+        attempt.trigger_word, attempt.step, attempt.finished, attempt.failed, attempt.started_at,
+        attempt.updated_at, attempt.duration_ms, attempt.status, attempt.response, attempt.error,
+        attempt.message_id, attempt.called,
+    )  # fmt: skip
+
+
+def attempt_from(row: sqlite3.Row) -> Attempt:
+    values: Mapping[str, object] = dict(row)
+    flags = {name: bool(values[name]) for name in ("finished", "failed", "called")}
+    return Attempt(**{**values, **flags})  # type: ignore[arg-type] # columns are named like the fields
+
+
+def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:
+    received = dump([request.headers, request.body.decode("latin-1")]).encode()
+    return (
+        request.id, request.integration_id, slot, number, request.at, request.method, request.verdict.value,
+        request.status, request.error, dump(request.message_ids), request.dedup_key, request.body_differed,
+        request.duration_us, vault.seal(received, f"request:{request.id}"),
+    )  # fmt: skip
+
+
+def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
+    headers, body = json.loads(vault.open(row["sealed"], f"request:{row['id']}"))
+    return HookRequest(
+        id=row["id"], integration_id=IntegrationId(row["integration_id"]), at=Millis(row["at"]),
+        method=row["method"], headers=tuple((name, value) for name, value in headers),
+        body=body.encode("latin-1"), verdict=Verdict(row["verdict"]), status=row["status"],
+        error=row["error"], message_ids=tuple(json.loads(row["message_ids"])), dedup_key=row["dedup_key"],
+        body_differed=bool(row["body_differed"]), duration_us=row["duration_us"],
+    )  # fmt: skip

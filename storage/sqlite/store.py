@@ -1,0 +1,351 @@
+"""The SQLite store: every port, answered by the writer thread or by the readers beside it."""
+
+import asyncio
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from storage.clock import Clock, Millis
+from storage.errors import VaultError
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId
+from storage.records.changes import Changes, Committed
+from storage.records.delivery import Attempt, Delivery, DeliveryState
+from storage.records.event import Event
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Hook, OutgoingHook
+from storage.records.message import Message
+from storage.records.queue import Claimed, Counts, Settle, Settled
+from storage.records.room import Member, Room
+from storage.records.upload import Upload
+from storage.records.user import Token, TokenKind, User
+from storage.sqlite import history, reads, upkeep
+from storage.sqlite.apply import Applier, Scopes
+from storage.sqlite.connect import connect, migrate, pending_migrations, translated
+from storage.sqlite.queue import ClaimOrder, Queue
+from storage.sqlite.writer import Writer
+from storage.vault import Vault
+
+READERS = 3
+P = ParamSpec("P")
+T = TypeVar("T")
+Listener = Callable[[Sequence[Event]], None]
+
+
+class SqliteStore:
+    """Implements `storage.ports.Store` on one file; make it with `open_store`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, vault: Vault, clock: Clock, scopes: Scopes) -> None:
+        self._path = path
+        self._connection = connection
+        self._vault = vault
+        self._applier = Applier(vault, clock, scopes)
+        self._queue = Queue(vault, clock, self._applier)
+        self._listeners: list[Listener] = []
+        self._data_version = _data_version(connection)
+        self._purged_to = 0
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="patchbay-reader")
+        self._reading = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._writer = Writer(connection, rolled_back=self._forget, committed=self._publish)
+
+    # --- plumbing -----------------------------------------------------------------------------------
+
+    async def _read(self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, partial(self._query, query, *args))
+
+    def _query(self, query: Callable[..., T], *args: object) -> T:
+        connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
+        with translated(self._path):
+            if connection is None:
+                connection = connect(self._path, readonly=True)
+                connection.row_factory = sqlite3.Row
+                self._reading.connection = connection
+                self._opened.append(connection)
+            return query(connection, *args)
+
+    def _forget(self) -> None:
+        self._applier.forget()
+        self._queue.forget()
+
+    def _publish(self, results: list[Any]) -> None:  # Any: results of every kind of write pass here
+        events = [event for result in results if isinstance(result, Committed | Settled) for event in result.events]
+        if events:
+            events.sort(key=lambda event: event.seq)
+            for listener in self._listeners:
+                listener(events)
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call back in the event loop with the events of every commit."""
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Finish what is being written, then close the file."""
+        await self._writer.close()
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._opened:
+            connection.close()
+        self._connection.close()
+
+    def lookup(self, value: str) -> bytes:
+        return self._vault.lookup(value)
+
+    # --- writes -------------------------------------------------------------------------------------
+
+    async def commit(self, changes: Changes) -> Committed:
+        return await self._writer.run_batched(self._applier.apply, changes)
+
+    async def make_organisation(self, org: OrgId, name: str, at: Millis) -> None:
+        await self._execute("INSERT INTO organisation (id, name, created_at) VALUES (?, ?, ?)", (org, name, at))
+
+    async def touch_token(self, key: bytes, at: Millis) -> None:
+        await self._execute("UPDATE token SET last_used_at = ? WHERE hash = ?", (at, key))
+
+    async def clear_attempts(self, hook_id: IntegrationId) -> None:
+        await self._execute("DELETE FROM attempt WHERE integration_id = ?", (hook_id,))
+
+    async def _execute(self, statement: str, values: Sequence[object]) -> None:
+        await self._writer.run(lambda connection: connection.execute(statement, values).rowcount)
+
+    async def claim(
+        self, *, now: Millis, limit: int, busy: Mapping[LaneId, int], lease_ms: int, lane_slots: int
+    ) -> Claimed:
+        order = ClaimOrder(now=now, limit=limit, busy=busy, lease_ms=lease_ms, lane_slots=lane_slots)
+        return await self._writer.run(lambda connection: self._queue.claim(connection, order))
+
+    async def settle(self, settle: Settle) -> Settled:
+        return await self._writer.run_batched(self._queue.settle, settle)
+
+    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
+        return await self._writer.run(lambda connection: self._queue.replay_dead(connection, delivery_ids))
+
+    async def expire_held(self) -> int:
+        return await self._writer.run(self._queue.expire_held)
+
+    async def purge(self, now: Millis) -> int:
+        def slice_(connection: sqlite3.Connection) -> int:
+            gone, self._purged_to = upkeep.purge_events(connection, now, self._purged_to)
+            return gone + upkeep.purge(connection, now)
+
+        return await self._writer.run(slice_)
+
+    async def changed_elsewhere(self) -> bool:
+        def look(connection: sqlite3.Connection) -> bool:
+            version = _data_version(connection)
+            changed, self._data_version = version != self._data_version, version
+            if changed:
+                self._forget()
+            return changed
+
+        return await self._writer.run(look)
+
+    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
+        total, done, changed = await self._read(upkeep.sealed_rows), 0, 0
+        place: tuple[int, object] = (0, None)
+        while place[0] < upkeep.sealed_tables():
+            here = place
+            table, last, looked, fresh = await self._writer.run(
+                lambda connection, here=here: upkeep.reseal(connection, self._vault, here, 200)  # type: ignore[misc] # mypy cannot type a default
+            )
+            place, done, changed = (table, last), done + looked, changed + fresh
+            if progress:
+                progress(done, max(total, done))
+        return changed
+
+    async def check(self) -> list[str]:
+        return await self._read(upkeep.check)
+
+    async def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        await asyncio.to_thread(upkeep.backup, self._path, target, progress)
+
+    async def size(self) -> int:
+        return sum(os.stat(name).st_size for name in (self._path, f"{self._path}-wal") if os.path.exists(name))
+
+    # --- reads --------------------------------------------------------------------------------------
+
+    async def organisation(self) -> OrgId | None:
+        found = await self._read(reads.organisation)
+        return OrgId(found) if found else None
+
+    async def user(self, user_id: UserId) -> User | None:
+        return await self._read(reads.user, "id = ?", user_id)
+
+    async def user_named(self, username: str) -> User | None:
+        return await self._read(reads.user, "username = ?", username)
+
+    async def user_with_email(self, email: str) -> User | None:
+        return await self._read(reads.user, "id = (SELECT user_id FROM user_email WHERE email = ?)", email)
+
+    async def users(self, org: OrgId) -> list[User]:
+        return await self._read(reads.users, org)
+
+    async def token(self, key: bytes) -> Token | None:
+        return await self._read(reads.token, key)
+
+    async def tokens_of(self, user_id: UserId, kind: TokenKind | None = None) -> list[Token]:
+        return await self._read(reads.tokens_of, user_id, kind)
+
+    async def room(self, room_id: RoomId) -> Room | None:
+        return await self._read(reads.room, "id = ?", room_id)
+
+    async def room_named(self, name: str) -> Room | None:
+        return await self._read(reads.room, "name = ?", name)
+
+    async def rooms(self, org: OrgId) -> list[Room]:
+        return await self._read(reads.rooms, org)
+
+    async def rooms_of(self, user_id: UserId) -> list[Room]:
+        return await self._read(reads.rooms_of, user_id)
+
+    async def members(self, room_id: RoomId) -> list[Member]:
+        return await self._read(reads.members, room_id)
+
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member | None:
+        return await self._read(reads.member, room_id, user_id)
+
+    async def room_counts(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, tuple[int, int, Millis | None]]:
+        found = await self._read(reads.room_counts, room_ids)
+        return {
+            RoomId(room): (members, messages, None if last is None else Millis(last))
+            for room, (members, messages, last) in found.items()
+        }
+
+    async def message(self, message_id: MessageId) -> Message | None:
+        return await self._read(reads.message, message_id)
+
+    async def messages(
+        self,
+        room_id: RoomId,
+        *,
+        latest: Millis | None = None,
+        oldest: Millis | None = None,
+        inclusive: bool = False,
+        offset: int = 0,
+        count: int = 20,
+    ) -> tuple[list[Message], int]:
+        return await self._read(reads.messages, room_id, latest, oldest, inclusive, offset, count)
+
+    async def hook(self, hook_id: IntegrationId) -> Hook | None:
+        return await self._read(reads.hook, self._vault, hook_id)
+
+    async def hooks(self, org: OrgId) -> list[Hook]:
+        return await self._read(reads.hooks, self._vault, org)
+
+    async def hooks_calling(self, url: str) -> list[OutgoingHook]:
+        return await self._read(reads.hooks_calling, self._vault, url)
+
+    async def hooks_listening(self, event: str, scopes: Sequence[str]) -> list[OutgoingHook]:
+        return await self._read(reads.hooks_listening, self._vault, event, scopes)
+
+    async def hook_version(self, hook_id: IntegrationId, version: int) -> Hook | None:
+        return await self._read(reads.hook_version, self._vault, hook_id, version)
+
+    async def attempts(
+        self, hook_ids: Sequence[IntegrationId], *, ascending: bool = False, offset: int = 0, count: int = 50
+    ) -> tuple[list[Attempt], int]:
+        return await self._read(history.attempts, hook_ids, ascending, offset, count)
+
+    async def attempt(self, attempt_id: str) -> Attempt | None:
+        return await self._read(history.attempt, attempt_id)
+
+    async def requests(self, hook_id: IntegrationId, *, offset: int = 0, count: int = 50) -> list[HookRequest]:
+        return await self._read(history.requests, self._vault, hook_id, offset, count)
+
+    async def request(self, request_id: str) -> HookRequest | None:
+        return await self._read(history.request, self._vault, request_id)
+
+    async def event(self, seq: EventSeq) -> Event | None:
+        return await self._read(reads.event, seq)
+
+    async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]:
+        return await self._read(reads.events_after, seq, limit)
+
+    async def last_event(self) -> EventSeq:
+        return EventSeq(await self._read(reads.last_event))
+
+    async def upload(self, upload_id: str) -> Upload | None:
+        return await self._read(reads.upload, upload_id)
+
+    async def uploaded_bytes(self, user_id: UserId) -> int:
+        return await self._read(reads.uploaded_bytes, user_id)
+
+    async def unconfirmed_uploads(self, before: Millis) -> list[Upload]:
+        return await self._read(reads.unconfirmed_uploads, before)
+
+    async def deliveries(
+        self,
+        *,
+        hook_id: IntegrationId | None = None,
+        state: DeliveryState | None = None,
+        offset: int = 0,
+        count: int = 50,
+    ) -> tuple[list[Delivery], int]:
+        return await self._read(history.deliveries, hook_id, state, offset, count)
+
+    async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
+        return await self._read(history.delivery, delivery_id)
+
+    async def counts(self, hook_id: IntegrationId | None = None) -> Counts:
+        return await self._read(history.counts, hook_id)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def open_store(
+    path: Path,
+    vault: Vault,
+    clock: Clock,
+    scopes: Scopes,
+    *,
+    serving: bool,
+    before_migration: Callable[[], None] | None = None,
+) -> SqliteStore:
+    """Open, migrate and check the file; must run inside an event loop.
+
+    `serving` marks the one process that owns the queue: leases found are void (decision 45).
+    `before_migration` is called when an existing file is about to change (decision 28).
+    Raises StorageError with one clear sentence when the file cannot be used.
+    """
+    existed = path.exists() and path.stat().st_size > 0
+    connection = connect(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        if pending_migrations(connection, path):
+            if existed and before_migration:
+                before_migration()
+            migrate(connection, path)
+        with translated(path):
+            vault = vault.with_lookup_key(_lookup_key(connection, vault))
+            store = SqliteStore(path, connection, vault, clock, scopes)
+            if serving:
+                store._queue.recover(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return store
+
+
+def _lookup_key(connection: sqlite3.Connection, vault: Vault) -> bytes:
+    """Return the key of the lookup hashes, made once and kept sealed (decision 30)."""
+    name = "lookup_key"
+    row = connection.execute("SELECT value FROM setting WHERE key = ?", (name,)).fetchone()
+    if row is None:
+        fresh = secrets.token_bytes(32)
+        connection.execute(
+            "INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (name, vault.seal(fresh, f"setting:{name}")),
+        )
+        row = connection.execute("SELECT value FROM setting WHERE key = ?", (name,)).fetchone()
+    try:
+        return vault.open(row[0], f"setting:{name}")
+    except VaultError as error:
+        raise VaultError(
+            "The encryption key does not open this database: it belongs to another one or was rotated."
+            " Put back the key file, or set PATCHBAY_ENCRYPTION_KEY to the keys in use."
+        ) from error
