@@ -163,7 +163,8 @@ class SqliteStore:
         await asyncio.to_thread(upkeep.backup, self._path, target, progress)
 
     async def size(self) -> int:
-        return sum(os.stat(name).st_size for name in (self._path, f"{self._path}-wal") if os.path.exists(name))
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     # --- reads --------------------------------------------------------------------------------------
 
