@@ -1,0 +1,1 @@
+"""The APIs clients speak: Rocket.Chat REST and its realtime socket."""

@@ -1,0 +1,1 @@
+"""The realtime socket bots speak (`rocketchat.md` §11.2)."""

@@ -1,0 +1,1 @@
+"""The command line: serve, and everything an operator does beside a running server."""

@@ -1,0 +1,177 @@
+"""From something that happened to the fact that is stored: its body, and the deliveries it causes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.workspace.directory import Directory
+from handlers.mentions import find_mentions
+from handlers.outgoing import steps
+from handlers.outgoing.events import OutgoingEvent
+from handlers.outgoing.hops import MAX_HOPS
+from handlers.outgoing.payload import file_facts, message_facts, room_facts, user_facts
+from handlers.rocketchat.views import JsonObject, room_view
+from handlers.triggers import fires
+from storage.clock import Clock, Millis
+from storage.ids import EventSeq, timed_id
+from storage.ports import Rooms, Secrets
+from storage.records.changes import Fact
+from storage.records.delivery import Attempt, NewDelivery
+from storage.records.event import EventKind, NewEvent
+from storage.records.integration import OutgoingHook
+from storage.records.message import Message
+from storage.records.room import Room
+from storage.records.user import User
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a text names, as message objects show it (`rocketchat.md` §10)."""
+
+    mentions: Sequence[JsonObject]
+    channels: Sequence[JsonObject]
+    urls: Sequence[JsonObject]
+
+
+class Fanout:
+    """Builds facts; which hooks hear them is decided here, once, when they happen (`rocketchat.md` §6)."""
+
+    def __init__(self, directory: Directory, rooms: Rooms, secrets: Secrets, clock: Clock) -> None:
+        self._directory = directory
+        self._rooms = rooms
+        self._secrets = secrets
+        self._clock = clock
+
+    async def message(self, message: Message, room: Room, author: User, *, edited: bool = False) -> Fact:
+        """Return the fact of a posted or edited message."""
+        named = await self.named(message.text)
+        body = message_facts(
+            message,
+            room,
+            participants=await self._directory.participants(room),
+            mentions=named.mentions,
+            channels=named.channels,
+            urls=named.urls if message.parse_urls else (),
+        )
+        kind = EventKind.MESSAGE_EDITED if edited else EventKind.MESSAGE_POSTED
+        hooks = await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
+        deliveries: list[NewDelivery] = []
+        stopped: list[Attempt] = []
+        for hook in hooks:
+            fire = fires(hook, message.text, is_edit=edited)
+            if fire is None:
+                continue
+            if message.hops >= MAX_HOPS:
+                stopped.append(self._stopped(hook, fire.trigger_word))
+            else:
+                deliveries += self._deliveries(hook, fire.trigger_word)
+        return self._fact(kind, room, author, body, deliveries, stopped)
+
+    async def file(self, message: Message, room: Room, author: User) -> Fact:
+        """Return the fact of an uploaded file; its message is a fact of its own."""
+        named = await self.named(message.text)
+        body = file_facts(
+            message,
+            await self.room_json(room),
+            author,
+            mentions=named.mentions,
+            channels=named.channels,
+            urls=named.urls,
+        )
+        return await self._heard(EventKind.FILE_UPLOADED, room, author, body)
+
+    async def room(self, kind: EventKind, room: Room, user: User, *, at: Millis, new: bool = False) -> Fact:
+        """Return the fact of what `user` did with a room; a new room is not stored yet and counts one member."""
+        room_json = await self.room_json(room, new=new)
+        return await self._heard(kind, room, user, room_facts(room_json, user, at=at))
+
+    async def user_created(self, user: User) -> Fact:
+        """Return the fact of a new user."""
+        return await self._heard(EventKind.USER_CREATED, None, user, user_facts(user))
+
+    def plain(self, kind: EventKind, user: User, body: Mapping[str, object], room: Room | None = None) -> Fact:
+        """Return a fact no hook hears of, for those who watch the stream."""
+        return self._fact(kind, room, user, body, (), ())
+
+    async def named(self, text: str) -> Named:
+        """Resolve the users, rooms and addresses a text names; names of nobody are left out."""
+        found = find_mentions(text)
+        users, rooms = [], []
+        for name in found.users:
+            if name in ("all", "here"):
+                users.append(JsonObject(_id=name, username=name))
+            elif user := await self._directory.user_named(name):
+                users.append(JsonObject(_id=user.id, username=user.username, name=user.name, type="user"))
+        for name in found.rooms:
+            if room := await self._directory.room_named(name):
+                rooms.append(JsonObject(_id=room.id, name=room.name))
+        return Named(users, rooms, [JsonObject(url=url) for url in found.urls])
+
+    async def room_json(self, room: Room, *, new: bool = False) -> JsonObject:
+        """Show a room with its counts."""
+        owner = await self._directory.user(room.owner_id) if room.owner_id else None
+        members, messages = 1, 0
+        if not new:
+            members, messages, _ = (await self._rooms.room_counts([room.id])).get(room.id, (0, 0, None))
+        return room_view(
+            room,
+            owner=owner,
+            participants=await self._directory.participants(room),
+            users_count=members,
+            messages_count=messages,
+        )
+
+    async def _heard(self, kind: EventKind, room: Room | None, author: User, body: Mapping[str, object]) -> Fact:
+        event = OutgoingEvent.of(kind)
+        hooks = await self._directory.listening(event, room, author) if event else []
+        deliveries = [delivery for hook in hooks for delivery in self._deliveries(hook, None)]
+        return self._fact(kind, room, author, body, deliveries, ())
+
+    def _deliveries(self, hook: OutgoingHook, trigger_word: str | None) -> list[NewDelivery]:
+        return [
+            NewDelivery(
+                integration_id=hook.id,
+                url_hash=self._secrets.lookup(url),
+                trigger_word=trigger_word,
+                ordered=hook.ordered,
+            )
+            for url in hook.urls
+        ]
+
+    def _stopped(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
+        now = self._clock.now()
+        return Attempt(
+            id=timed_id(now),
+            integration_id=hook.id,
+            version=hook.version,
+            event_seq=EventSeq(0),  # filled in when the event gets its number
+            delivery_id=None,
+            url_hash=None,
+            trigger_word=trigger_word,
+            step=steps.STOPPED_BY_HOP_LIMIT,
+            finished=True,
+            failed=True,
+            started_at=now,
+            updated_at=now,
+            duration_ms=0,
+            error=f"The message came through {MAX_HOPS} hooks; the chain ends here so that it cannot loop.",
+            called=False,
+        )
+
+    def _fact(
+        self,
+        kind: EventKind,
+        room: Room | None,
+        author: User,
+        body: Mapping[str, object],
+        deliveries: Sequence[NewDelivery],
+        stopped: Sequence[Attempt],
+    ) -> Fact:
+        event = NewEvent(
+            kind=kind,
+            org_id=self._directory.org,
+            at=self._clock.now(),
+            room_id=room.id if room else None,
+            user_id=author.id,
+            body=body,
+        )
+        return Fact(event=event, deliveries=tuple(deliveries), stopped=tuple(stopped))

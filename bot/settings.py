@@ -1,0 +1,165 @@
+"""Every setting of the server, read from `PATCHBAY_*` variables; nothing else reads the environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from handlers.targets import AllowList, InvalidAllowList
+from storage.errors import VaultError
+from storage.vault import parse_keys
+
+PREFIX = "PATCHBAY_"
+NOT_SETTINGS = frozenset({"PATCHBAY_SHARED", "PATCHBAY_TOKEN"})
+"""Variables with our prefix that others read: the tests' contracts, a client's personal token."""
+
+Network = IPv4Network | IPv6Network
+Count = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """One field for each setting; each stands in `app.json` too, which a test compares."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; IPv6 works too.")
+    port: int = Field(8084, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data: Path = Field(Path("data"), description="Folder of the database, uploads, backups and key file.")
+    base_url: str | None = Field(
+        None, description="Address people reach the server at; default http://HOST:PORT. Makes every absolute address."
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="Networks whose X-Forwarded-For and -Proto headers count, comma-separated."
+    )
+    allow_targets: str = Field(
+        "",
+        description="Private hosts or networks that outgoing calls may reach, comma-separated, each with optional :port.",
+    )
+    owner_username: str = Field("owner", description="User name of the owner made on the first start.")
+    owner_email: str | None = Field(None, description="E-mail address of the owner made on the first start.")
+    owner_password: SecretStr | None = Field(
+        None, description="Password of the owner made on the first start; default: one is made and printed once."
+    )
+    encryption_key: SecretStr | None = Field(
+        None, description="Base64 keys of 32 bytes, comma-separated, the first seals; default: DATA/patchbay.key."
+    )
+    hook_rate_per_minute: Count = Field(600, description="Requests a minute for each incoming hook; 0 is off.")
+    api_rate_per_minute: Count = Field(600, description="Calls a minute for each user; 0 is off.")
+    max_body_bytes: Bytes = Field(1 << 20, description="Longest JSON or form body, in bytes after unpacking.")
+    max_upload_bytes: Bytes = Field(10 << 20, description="Longest uploaded file, in bytes.")
+    upload_quota_bytes: Bytes = Field(1 << 30, description="All files of one user together, in bytes.")
+    message_max_chars: Annotated[int, Field(ge=1)] = Field(40_000, description="Longest message text, in characters.")
+    outgoing_timeout_s: Annotated[float, Field(gt=0, le=300)] = Field(
+        20.0, description="Seconds an outgoing call may take in all."
+    )
+    outgoing_concurrency: Annotated[int, Field(ge=1, le=4096)] = Field(
+        256, description="Outgoing calls under way at once."
+    )
+    time_zone: str = Field("UTC", description="Time zone of printed times and of words like today.")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allow_targets")
+    @classmethod
+    def _targets(cls, value: str) -> str:
+        AllowList.parse(value)
+        return value
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                parse_keys(value.get_secret_value())
+            except VaultError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("owner_password")
+    @classmethod
+    def _password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 12:
+            raise ValueError("a password needs at least 12 characters")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("no such time zone; use a name like Europe/Berlin") from error
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _base(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _email(self) -> Self:
+        if self.owner_email is not None and "@" not in self.owner_email:
+            raise ValueError("PATCHBAY_OWNER_EMAIL: must be an e-mail address")
+        return self
+
+    def url(self, port: int | None = None) -> str:
+        """Return the base of every absolute address, without a slash at its end (decision 27)."""
+        if self.base_url:
+            return self.base_url
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port if port is None else port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFault:
+    """Why the start stops; each line names the variable."""
+
+    text: str
+
+
+def load(overrides: Mapping[str, Any] | None = None) -> Settings | SettingsFault:
+    """Read the environment; `overrides` are options of the command line and win.
+
+    An unknown `PATCHBAY_*` variable or a wrong value is a fault that names the variable.
+    """
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and not _known(name))
+    if unknown:
+        known = ", ".join(sorted(PREFIX + name.upper() for name in Settings.model_fields))
+        return SettingsFault(f"{unknown[0]} is not a setting. Known are: {known}.")
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        return SettingsFault("\n".join(_sentence(dict(fault)) for fault in error.errors()))
+    except InvalidAllowList as error:
+        return SettingsFault(f"PATCHBAY_ALLOW_TARGETS: {error}")
+
+
+def source(name: str, overrides: Mapping[str, Any]) -> str:
+    """Tell where a setting's value came from: `option`, `environment` or `default`."""
+    if name in overrides:
+        return "option"
+    return "environment" if PREFIX + name.upper() in os.environ else "default"
+
+
+def _known(name: str) -> bool:
+    return name in NOT_SETTINGS or name.removeprefix(PREFIX).lower() in Settings.model_fields
+
+
+def _sentence(fault: Mapping[str, Any]) -> str:
+    where = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
+    return where + str(fault["msg"]).removeprefix("Value error, ") + "."

@@ -1,0 +1,1 @@
+"""Long-running tasks and the supervisor that owns them."""

@@ -1,0 +1,133 @@
+"""Who and what there is, remembered: lookups every request needs, read once until something changes."""
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from handlers.outgoing.events import OutgoingEvent
+from handlers.outgoing.scopes import EVERYWHERE, scopes_for
+from storage.ids import IntegrationId, OrgId, RoomId, UserId
+from storage.ports import Integrations, Rooms, Tokens, Users
+from storage.records.event import Event, EventKind
+from storage.records.integration import Hook, OutgoingHook
+from storage.records.room import Member, Room
+from storage.records.user import Token, User
+
+T = TypeVar("T")
+MOST_ENTRIES = 50_000
+"""Entries remembered before all are dropped and read again."""
+
+_MESSAGES_ONLY = frozenset(
+    {
+        EventKind.MESSAGE_POSTED,
+        EventKind.MESSAGE_EDITED,
+        EventKind.MESSAGE_DELETED,
+        EventKind.MESSAGE_REACTED,
+        EventKind.FILE_UPLOADED,
+        EventKind.DELIVERY_REPLAYED,
+    }
+)
+"""Events after which everything remembered still holds."""
+
+
+class DirectoryStore(Users, Tokens, Rooms, Integrations, Protocol):
+    """What the directory reads from."""
+
+    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None: ...
+
+
+class Directory:
+    """Remembers records by every key they are looked up by; drops all of them on any change.
+
+    Changes are rare beside lookups, so one rule that cannot miss a case beats many that could.
+    """
+
+    def __init__(self, store: DirectoryStore, org: OrgId) -> None:
+        self._store = store
+        self.org = org
+        # Any: each key holds what its own loader returned
+        self._found: dict[Hashable, Any] = {}
+        self._generation = 0
+        store.subscribe(self._heard)
+
+    def clear(self) -> None:
+        """Forget everything: another process has written, or a change carries no event."""
+        self._generation += 1
+        self._found.clear()
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        if any(event.kind not in _MESSAGES_ONLY for event in events):
+            self.clear()
+
+    async def _cached(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
+        if key in self._found:
+            found: T = self._found[key]
+            return found
+        generation = self._generation
+        value = await load()
+        if generation == self._generation:  # else the value may be from before the change
+            if len(self._found) >= MOST_ENTRIES:
+                self._found.clear()
+            self._found[key] = value
+        return value
+
+    async def user(self, user_id: UserId) -> User | None:
+        """Find a user by id."""
+        return await self._cached(("user", user_id), lambda: self._store.user(user_id))
+
+    async def user_named(self, username: str) -> User | None:
+        """Find a user by name, whatever its case."""
+        return await self._cached(("username", username.lower()), lambda: self._store.user_named(username))
+
+    async def users(self) -> list[User]:
+        """Return all users, oldest first."""
+        return await self._cached("users", lambda: self._store.users(self.org))
+
+    async def token(self, key: bytes) -> Token | None:
+        """Find a session or personal token by its keyed hash."""
+        return await self._cached(("token", key), lambda: self._store.token(key))
+
+    async def room(self, room_id: RoomId) -> Room | None:
+        """Find a room by id."""
+        return await self._cached(("room", room_id), lambda: self._store.room(room_id))
+
+    async def room_named(self, name: str) -> Room | None:
+        """Find a public or private room by name, whatever its case."""
+        return await self._cached(("room name", name.lower()), lambda: self._store.room_named(name))
+
+    async def rooms(self) -> list[Room]:
+        """Return all rooms, oldest first."""
+        return await self._cached("rooms", lambda: self._store.rooms(self.org))
+
+    async def rooms_of(self, user_id: UserId) -> list[Room]:
+        """Return the rooms a user is in."""
+        return await self._cached(("rooms of", user_id), lambda: self._store.rooms_of(user_id))
+
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member | None:
+        """Return a user's membership of a room."""
+        return await self._cached(("member", room_id, user_id), lambda: self._store.member(room_id, user_id))
+
+    async def members(self, room_id: RoomId) -> list[Member]:
+        """Return a room's members, in the order they joined."""
+        return await self._cached(("members", room_id), lambda: self._store.members(room_id))
+
+    async def participants(self, room: Room) -> tuple[User, ...]:
+        """Return the users of a direct room; none for other rooms."""
+        found = [await self.user(user_id) for user_id in room.direct_users]
+        return tuple(user for user in found if user is not None)
+
+    async def hook(self, hook_id: IntegrationId) -> Hook | None:
+        """Find an integration by id."""
+        return await self._cached(("hook", hook_id), lambda: self._store.hook(hook_id))
+
+    async def hooks(self) -> list[Hook]:
+        """Return all integrations, oldest first."""
+        return await self._cached("hooks", lambda: self._store.hooks(self.org))
+
+    async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
+        """Return the enabled outgoing hooks that hear an event by this author in this room."""
+        if not event.uses_channels or room is None:
+            scopes: frozenset[str] = frozenset({EVERYWHERE})
+        else:
+            scopes = scopes_for(room, await self.participants(room), author)
+        key = ("listening", event, scopes)
+        return await self._cached(key, lambda: self._store.hooks_listening(event.value, sorted(scopes)))

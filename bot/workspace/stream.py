@@ -1,0 +1,114 @@
+"""The in-process event stream: everyone who waits for changes reads it from here, resumable by number."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from storage.ids import EventSeq
+from storage.ports import Events
+from storage.records.event import Event
+
+BACKLOG = 1_000
+"""Events a slow reader may fall behind before it is cut off and has to resume by number."""
+
+
+class StreamStore(Events, Protocol):
+    """What the stream reads from."""
+
+    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None: ...
+
+
+class Lagged(Exception):  # it says what happened to the reader
+    """The reader was too slow; resume from the last number it has seen."""
+
+
+class Subscription:
+    """One reader's place in the stream."""
+
+    def __init__(self, after: EventSeq) -> None:
+        self.last = after
+        self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
+        self._lagged = False
+
+    def put(self, event: Event) -> None:
+        """Take an event, or cut the reader off when it is too far behind."""
+        if self._lagged or event.seq <= self.last:
+            return
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self._lagged = True
+
+    async def next(self) -> Event:
+        """Wait for the next event; raise Lagged when some were missed."""
+        if self._queue.empty() and self._lagged:
+            raise Lagged
+        event = await self._queue.get()
+        if event is None:
+            raise Lagged
+        self.last = event.seq
+        return event
+
+    def stop(self) -> None:
+        """Wake the reader for the last time."""
+        self._lagged = True
+        if self._queue.empty():
+            self._queue.put_nowait(None)
+
+
+class Stream:
+    """Hands every committed event to every subscriber, in order, after it is durable."""
+
+    def __init__(self, store: StreamStore, last: EventSeq) -> None:
+        self._store = store
+        self.last = last
+        self._subscriptions: set[Subscription] = set()
+        store.subscribe(self._heard)
+
+    @asynccontextmanager
+    async def subscribe(self, after: EventSeq | None = None) -> AsyncIterator[Subscription]:
+        """Join the stream now, or after a number seen before: what was missed comes first."""
+        subscription = Subscription(self.last if after is None else after)
+        self._subscriptions.add(subscription)
+        try:
+            if after is not None:
+                missed: list[Event] = []
+                while page := await self._store.events_after(missed[-1].seq if missed else after):
+                    missed += page
+                    if page[-1].seq >= self.last or len(missed) >= BACKLOG:
+                        break
+                self._catch_up(subscription, missed)
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    @staticmethod
+    def _catch_up(subscription: Subscription, missed: Sequence[Event]) -> None:
+        """Put what was missed before what came meanwhile."""
+        arrived = []
+        while not subscription._queue.empty():
+            arrived.append(subscription._queue.get_nowait())
+        last = EventSeq(0)
+        for event in (*missed, *(event for event in arrived if event is not None)):
+            if event.seq > last:
+                subscription.put(event)
+                last = event.seq
+
+    async def read_elsewhere(self) -> bool:
+        """Publish events another process has committed (decision 28); tell whether there were any."""
+        found = await self._store.events_after(self.last)
+        self._heard(found)
+        return bool(found)
+
+    def close(self) -> None:
+        """End every subscription."""
+        for subscription in self._subscriptions:
+            subscription.stop()
+
+    def _heard(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if event.seq > self.last:
+                self.last = event.seq
+                for subscription in self._subscriptions:
+                    subscription.put(event)

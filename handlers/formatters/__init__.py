@@ -1,0 +1,1 @@
+"""Formatters: one module per dialect of senders, each ending with `FORMATTER`."""

@@ -1,0 +1,84 @@
+"""The history of an outgoing hook: what is kept of an answer, and one entry rendered (`rocketchat.md` §8)."""
+
+import json
+from collections.abc import Mapping
+from typing import Any  # bodies come back from the store as parsed JSON
+
+from handlers.http import Answered
+from handlers.outgoing.payload import MASK, build_data
+from handlers.rocketchat.views import JsonObject, integration_view
+from storage.clock import iso
+from storage.records.delivery import Attempt
+from storage.records.event import EventKind
+from storage.records.integration import OutgoingHook
+
+EXCERPT_BYTES = 2048
+
+
+def answer_excerpt(hook: OutgoingHook, answer: Answered) -> str:
+    """Return the beginning of an answer as history keeps it (`delivery.md` §6).
+
+    Receivers that echo the request send our token and their address back; neither may be stored in clear.
+    """
+    text = answer.body.decode(errors="replace")
+    for secret in filter(None, (hook.token, *hook.urls)):
+        text = text.replace(secret, MASK).replace(json.dumps(secret)[1:-1], MASK)
+    return text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
+
+
+def history_view(
+    attempt: Attempt,
+    *,
+    hook: OutgoingHook,
+    url: str | None,
+    kind: EventKind,
+    body: Mapping[str, Any],
+    site_url: str,
+    posted: JsonObject | None = None,
+) -> JsonObject:
+    """Show one attempt: `hook` as it was then (the attempt's version), `url` the address that was called.
+
+    `posted` is the message the answer became, as `{channel, message}`. The token is masked everywhere
+    (decision 32); `data` is kept, unlike on real servers from 6.5 on (§8).
+    """
+    data = build_data(
+        kind,
+        body,
+        trigger_word=attempt.trigger_word,
+        site_url=site_url,
+        token=None if hook.token is None else MASK,
+    )
+    integration = integration_view(hook)
+    if hook.token is not None:
+        integration["token"] = MASK
+    entry: JsonObject = {
+        "_id": attempt.id,
+        "type": "outgoing-webhook",
+        "step": attempt.step,
+        "integration": integration,
+        "event": hook.event,
+        "_createdAt": iso(attempt.started_at),
+        "_updatedAt": iso(attempt.updated_at),
+        "data": data,
+        "triggerWord": attempt.trigger_word,
+        **(_call(attempt, url, data) if attempt.called else {}),
+        "resultMessage": None if posted is None else [posted],
+        "finished": attempt.finished or None,
+        "error": (attempt.error or True) if attempt.failed else None,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _call(attempt: Attempt, url: str | None, data: JsonObject) -> JsonObject:
+    """Show the call itself.
+
+    `httpError` is what kept an answer from coming, or from being posted although the call succeeded.
+    """
+    no_answer = attempt.status is None
+    return {
+        "ranPrepareScript": True,  # even without a script (§8)
+        "url": url,
+        "httpCallData": data,
+        "httpError": attempt.error if no_answer or not attempt.failed else None,
+        "httpResult": json.dumps(attempt.response, ensure_ascii=False) if attempt.response else None,
+    }
