@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     )
     allow_targets: str = Field(
         "",
-        description="Private hosts or networks that outgoing calls may reach, comma-separated, each with optional :port.",
+        description="Private hosts or networks outgoing calls may reach, comma-separated, optional :port.",
     )
     owner_username: str = Field("owner", description="User name of the owner made on the first start.")
     owner_email: str | None = Field(None, description="E-mail address of the owner made on the first start.")

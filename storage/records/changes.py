@@ -3,7 +3,8 @@
 Plain values (no callbacks) let the writer be a thread now and a process later (delivery.md §8).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from storage.clock import Millis
 from storage.ids import IntegrationId, MessageId, RoomId, UserId
@@ -75,3 +76,15 @@ class Committed:
     """The dedup id was there already: nothing but the request's history line was written."""
     existed: bool = False
     """A new message's id was there already: nothing was written (decision 56)."""
+
+
+def merge(*parts: Changes) -> Changes:
+    """Return one unit of work that does what all the parts do, in order."""
+    merged: dict[str, Any] = {}  # Any: each field keeps the type it has in Changes
+    for field in fields(Changes):
+        values = [getattr(part, field.name) for part in parts]
+        if isinstance(field.default, tuple):
+            merged[field.name] = tuple(one for value in values for one in value)
+        else:
+            merged[field.name] = next((value for value in values if value is not None), None)
+    return Changes(**merged)

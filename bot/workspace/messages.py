@@ -1,0 +1,112 @@
+"""What people do with messages that stand in a room already: edit, delete, react."""
+
+from dataclasses import replace
+
+from bot.flows.fanout import Fanout
+from bot.workspace.directory import Directory
+from bot.workspace.posting import INVALID_CHANNEL, Posting
+from handlers.errors import Fault
+from handlers.message import MESSAGE_TOO_LONG
+from storage.clock import Clock
+from storage.ids import MessageId
+from storage.ports import Ledger
+from storage.ports import Messages as MessageStore
+from storage.records.changes import Changes
+from storage.records.event import EventKind
+from storage.records.message import Message
+from storage.records.room import Room
+from storage.records.user import Role, User
+
+WRONG_ROOM = Fault("The room id provided does not match where the message is from.")
+MOST_REACTIONS = 100
+"""Different emoji one message may carry."""
+
+
+class Messages:
+    """Each method checks the caller's right, then commits one unit of work."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        store: MessageStore,
+        ledger: Ledger,
+        fanout: Fanout,
+        posting: Posting,
+        clock: Clock,
+        max_chars: int,
+    ) -> None:
+        self._directory = directory
+        self._store = store
+        self._ledger = ledger
+        self._fanout = fanout
+        self._posting = posting
+        self._clock = clock
+        self._max_chars = max_chars
+
+    async def find(self, actor: User, message_id: str) -> tuple[Message, Room] | Fault:
+        """Find a message the caller may read."""
+        message = await self._store.message(MessageId(message_id))
+        room = await self._directory.room(message.room_id) if message else None
+        if message is None or room is None or not await self._posting.may_enter(room, actor):
+            return Fault(f'No message found with the id of "{message_id}".')
+        return message, room
+
+    async def edit(self, actor: User, room_id: str, message_id: str, text: str) -> Message | Fault:
+        """Change the text of one's own message; admins may change any."""
+        found = await self._mine(actor, room_id, message_id, "Editing")
+        if isinstance(found, Fault):
+            return found
+        message, room = found
+        if len(text) > self._max_chars:
+            return Fault(code=MESSAGE_TOO_LONG)
+        now = self._clock.now()
+        edited = replace(message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now)
+        author = await self._directory.user(message.user_id) or actor
+        fact = await self._fanout.message(edited, room, author, edited=True)
+        await self._ledger.commit(Changes(put_messages=(edited,), facts=(fact,)))
+        return edited
+
+    async def delete(self, actor: User, room_id: str, message_id: str) -> Message | Fault:
+        """Remove one's own message; admins may remove any."""
+        found = await self._mine(actor, room_id, message_id, "Deleting")
+        if isinstance(found, Fault):
+            return found
+        message, room = found
+        fact = self._fanout.plain(EventKind.MESSAGE_DELETED, actor, {"_id": message.id}, room)
+        await self._ledger.commit(Changes(drop_messages=(message.id,), facts=(fact,)))
+        return message
+
+    async def react(self, actor: User, message_id: str, emoji: str, *, add: bool | None = None) -> Message | Fault:
+        """Add or take back a reaction; without `add` it is switched (Rocket.Chat's `setReaction`)."""
+        found = await self.find(actor, message_id)
+        if isinstance(found, Fault):
+            return found
+        message, room = found
+        if await self._directory.member(room.id, actor.id) is None or room.archived:
+            return INVALID_CHANNEL
+        name = emoji.strip(": ")
+        if not name or len(name) > 100 or any(part.isspace() for part in name):
+            return Fault("Invalid emoji provided.", "error-not-allowed")
+        names = message.reactions.get(name, ())
+        wanted = actor.username not in names if add is None else add
+        left = tuple(one for one in names if one != actor.username)
+        reactions = {**message.reactions, name: (*left, actor.username) if wanted else left}
+        reactions = {key: value for key, value in reactions.items() if value}
+        if len(reactions) > MOST_REACTIONS:
+            return Fault("This message has too many different reactions.", "error-not-allowed")
+        changed = replace(message, reactions=reactions, updated_at=self._clock.now())
+        shown = await self._fanout.message(changed, room, actor)
+        fact = self._fanout.plain(EventKind.MESSAGE_REACTED, actor, shown.event.body, room)
+        await self._ledger.commit(Changes(put_messages=(changed,), facts=(fact,)))
+        return changed
+
+    async def _mine(self, actor: User, room_id: str, message_id: str, what: str) -> tuple[Message, Room] | Fault:
+        found = await self.find(actor, message_id)
+        if isinstance(found, Fault):
+            return found
+        message, room = found
+        if room.id != room_id:
+            return WRONG_ROOM
+        if message.user_id != actor.id and not actor.role.at_least(Role.ADMIN):
+            return Fault(f"{what} not allowed", "error-action-not-allowed")
+        return message, room

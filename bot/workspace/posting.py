@@ -1,0 +1,215 @@
+"""Posting: where a draft may go, in whose name, and everything that putting it there causes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.flows.fanout import Fanout
+from bot.workspace.directory import Directory
+from handlers.errors import Fault
+from handlers.message import Draft
+from handlers.permissions import MESSAGE_IMPERSONATE, permissions
+from storage.clock import Clock, Millis
+from storage.ids import MessageId, RoomId, UserId, timed_id
+from storage.ports import Messages
+from storage.records.changes import Changes, Fact, merge
+from storage.records.event import EventKind
+from storage.records.integration import Hook
+from storage.records.message import Message
+from storage.records.room import Member, Room, RoomKind, direct_room_id
+from storage.records.user import Role, User
+
+MOST_DESTINATIONS = 100
+"""Rooms one request may post to."""
+
+INVALID_CHANNEL = Fault(code="invalid-channel")
+NOT_ALLOWED = Fault("Not allowed", "error-not-allowed")
+READ_ONLY = Fault("You can't send messages because the room is readonly.")
+NO_IMPERSONATION = Fault("Not enough permission")
+NOTHING_POSTED = Fault("unknown-error")
+INVALID_THREAD = Fault("Invalid thread.")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Messages about to be posted and what that causes; nothing is written until `changes` is committed."""
+
+    changes: Changes
+    messages: tuple[Message, ...]
+    rooms: tuple[Room, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A room to post into and what has to be made first."""
+
+    room: Room
+    changes: Changes
+
+
+class Posting:
+    """The rules of `rocketchat.md` §5.2; every destination is checked before anything is posted."""
+
+    def __init__(self, directory: Directory, messages: Messages, fanout: Fanout, clock: Clock) -> None:
+        self._directory = directory
+        self._messages = messages
+        self._fanout = fanout
+        self._clock = clock
+
+    async def prepare(
+        self,
+        draft: Draft,
+        poster: User,
+        destinations: Sequence[str],
+        *,
+        hook: Hook | None = None,
+        hops: int = 0,
+        message_id: MessageId | None = None,
+    ) -> Prepared | Fault:
+        """Check a draft against its destinations and build the messages, one for each."""
+        if (draft.alias or draft.avatar) and MESSAGE_IMPERSONATE not in permissions(poster):
+            return NO_IMPERSONATION
+        if not destinations or len(destinations) > MOST_DESTINATIONS:
+            return NOTHING_POSTED
+        places: list[_Place] = []
+        for destination in destinations:
+            place = await self._place(destination, poster)
+            if isinstance(place, Fault):
+                return place
+            if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
+                return INVALID_THREAD
+            places.append(place)
+        messages = tuple(
+            self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id) for place in places
+        )
+        facts = [
+            await self._fanout.message(message, place.room, poster)
+            for message, place in zip(messages, places, strict=True)
+        ]
+        posted = Changes(new_messages=messages, facts=tuple(facts))
+        return Prepared(
+            merge(*(place.changes for place in places), posted), messages, tuple(place.room for place in places)
+        )
+
+    async def direct(self, sender: User, to: User, text: str) -> Prepared | Fault:
+        """Prepare a plain direct message."""
+        return await self.prepare(plain(text), sender, [f"@{to.id}"])
+
+    async def may_enter(self, room: Room, user: User) -> bool:
+        """Tell whether a user may read a room: members always, anybody a public one."""
+        if room.kind is RoomKind.PUBLIC:
+            return True
+        if room.kind is RoomKind.DIRECT:
+            return user.id in room.direct_users
+        return await self._directory.member(room.id, user.id) is not None
+
+    async def find(self, destination: str) -> Room | User | None:
+        """Find what a destination names: `#room`, `@user`, or a bare id or name (`rocketchat.md` §5.2)."""
+        sign, name = destination[:1], destination[1:]
+        if sign == "#":
+            return await self._room(name)
+        if sign == "@":
+            user = await self._directory.user(UserId(name)) or await self._directory.user_named(name)
+            if user is not None:
+                return user
+            room = await self._directory.room(RoomId(name))
+            return room if room is not None and room.kind is RoomKind.DIRECT else None
+        return await self._room(destination) or await self._directory.user(UserId(destination))
+
+    def direct_room(self, one: User, other: User) -> tuple[Room, Changes]:
+        """Return a new direct room of two users and what making it writes."""
+        now = self._clock.now()
+        users = tuple(sorted({one.id, other.id}))
+        room = Room(
+            id=direct_room_id(users),
+            org_id=one.org_id,
+            kind=RoomKind.DIRECT,
+            name=None,
+            owner_id=None,
+            direct_users=users,
+            created_at=now,
+            updated_at=now,
+        )
+        members = tuple(Member(room_id=room.id, user_id=user, joined_at=now) for user in users)
+        fact = self._fanout.plain(EventKind.ROOM_CHANGED, one, {"_id": room.id}, room)
+        # put, not new: two posts at once may both find that the room is missing
+        return room, Changes(put_rooms=(room,), put_members=members, facts=(fact,))
+
+    async def _room(self, name: str) -> Room | None:
+        return await self._directory.room(RoomId(name)) or await self._directory.room_named(name)
+
+    async def _place(self, destination: str, poster: User) -> _Place | Fault:
+        found = await self.find(destination)
+        if found is None or (isinstance(found, User) and not found.active):
+            return INVALID_CHANNEL
+        if isinstance(found, User):
+            known = await self._directory.room(direct_room_id(tuple({poster.id, found.id})))
+            if known is None:
+                room, changes = self.direct_room(poster, found)
+                return _Place(room, changes)
+            found = known
+        return await self._enter(found, poster)
+
+    async def _enter(self, room: Room, poster: User) -> _Place | Fault:
+        if room.archived:
+            return Fault(f"The channel, {room.name}, is archived", "error-room-archived")
+        if room.kind is RoomKind.DIRECT:
+            return _Place(room, Changes()) if poster.id in room.direct_users else NOT_ALLOWED
+        member = await self._directory.member(room.id, poster.id)
+        if member is None and room.kind is RoomKind.PRIVATE:
+            return NOT_ALLOWED
+        if room.read_only and not (poster.role.at_least(Role.ADMIN) or (member and member.is_owner)):
+            return READ_ONLY
+        return _Place(room, Changes() if member else await self.join(room, poster))
+
+    async def join(self, room: Room, user: User) -> Changes:
+        """Return what makes a user a member of a room."""
+        now = self._clock.now()
+        fact: Fact = await self._fanout.room(EventKind.ROOM_JOINED, room, user, at=now)
+        return Changes(put_members=(Member(room_id=room.id, user_id=user.id, joined_at=now),), facts=(fact,))
+
+    async def _has_thread(self, room: Room, thread_id: str) -> bool:
+        parent = await self._messages.message(MessageId(thread_id))
+        return parent is not None and parent.room_id == room.id
+
+    def _message(
+        self, draft: Draft, poster: User, room: Room, *, hook: Hook | None, hops: int, message_id: MessageId | None
+    ) -> Message:
+        now: Millis = self._clock.now()
+        return Message(
+            id=message_id or MessageId(timed_id(now)),
+            org_id=poster.org_id,
+            room_id=room.id,
+            at=now,
+            user_id=poster.id,
+            username=poster.username,
+            name=poster.name,
+            text=draft.text,
+            thread_id=MessageId(draft.thread_id) if draft.thread_id else None,
+            alias=draft.alias,
+            avatar=draft.avatar,
+            emoji=draft.emoji,
+            attachments=draft.attachments,
+            integration_id=hook.id if hook else None,
+            parse_urls=draft.parse_urls,
+            groupable=draft.groupable,
+            custom_fields=draft.custom_fields,
+            updated_at=now,
+            hops=hops,
+        )
+
+
+def plain(text: str, *, thread_id: str | None = None) -> Draft:
+    """Return a draft of a text and nothing else."""
+    return Draft(
+        text=text,
+        destinations=(),
+        has_destination=False,
+        alias=None,
+        avatar=None,
+        emoji=None,
+        attachments=(),
+        parse_urls=True,
+        groupable=True,
+        thread_id=thread_id,
+        custom_fields=None,
+    )

@@ -1,0 +1,56 @@
+"""What a user may do, in Rocket.Chat's permission names (decisions 7 and 20)."""
+
+from types import MappingProxyType
+
+from storage.ids import UserId
+from storage.records.integration import Direction, Hook, direction
+from storage.records.user import Role, User
+
+MANAGE_INCOMING = "manage-incoming-integrations"
+MANAGE_OWN_INCOMING = "manage-own-incoming-integrations"
+MANAGE_OUTGOING = "manage-outgoing-integrations"
+MANAGE_OWN_OUTGOING = "manage-own-outgoing-integrations"
+IMPERSONATE = "message-impersonate"
+CREATE_TOKENS = "create-personal-access-tokens"
+
+FULL = MappingProxyType({Direction.INCOMING: MANAGE_INCOMING, Direction.OUTGOING: MANAGE_OUTGOING})
+OWN = MappingProxyType({Direction.INCOMING: MANAGE_OWN_INCOMING, Direction.OUTGOING: MANAGE_OWN_OUTGOING})
+
+MANAGE_ANY = frozenset({*FULL.values(), *OWN.values()})
+"""Any of these opens `integrations.list` and `integrations.remove` (`rocketchat.md` §4.2, §4.5)."""
+
+KNOWN = MANAGE_ANY | {IMPERSONATE, CREATE_TOKENS}
+"""Everything that can be granted to or taken from a single user."""
+
+_BY_ROLE = MappingProxyType(
+    {
+        Role.OWNER: MANAGE_ANY,
+        Role.ADMIN: MANAGE_ANY,
+        Role.EDITOR: frozenset(OWN.values()),
+        Role.VIEWER: frozenset[str](),
+    }
+)
+
+
+def permissions(user: User) -> frozenset[str]:
+    """Return what a user holds: the role's permissions, those of a bot, plus granted, minus denied."""
+    of_bots = {IMPERSONATE} if user.is_bot else set[str]()
+    return (_BY_ROLE[user.role] | of_bots | {CREATE_TOKENS} | user.granted) - user.denied
+
+
+def visible(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:
+    """Tell whether a hook is in this user's list (`rocketchat.md` §4.2).
+
+    Whoever holds both own permissions sees own hooks only, even beside a single full one.
+    """
+    if held.issuperset(FULL.values()):
+        return True
+    if held.issuperset(OWN.values()):
+        return hook.created_by[0] == user_id
+    return may_manage(held, user_id, hook)
+
+
+def may_manage(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:
+    """Tell whether a user may read and change this one hook (`rocketchat.md` §4.3, §4.5)."""
+    way = direction(hook)
+    return FULL[way] in held or (OWN[way] in held and hook.created_by[0] == user_id)
