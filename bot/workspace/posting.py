@@ -7,7 +7,7 @@ from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
 from handlers.errors import Fault
 from handlers.message import Draft
-from handlers.permissions import MESSAGE_IMPERSONATE, permissions
+from handlers.permissions import IMPERSONATE, permissions
 from storage.clock import Clock, Millis
 from storage.ids import MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
@@ -66,7 +66,7 @@ class Posting:
         message_id: MessageId | None = None,
     ) -> Prepared | Fault:
         """Check a draft against its destinations and build the messages, one for each."""
-        if (draft.alias or draft.avatar) and MESSAGE_IMPERSONATE not in permissions(poster):
+        if (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
             return NO_IMPERSONATION
         if not destinations or len(destinations) > MOST_DESTINATIONS:
             return NOTHING_POSTED

@@ -1,0 +1,145 @@
+"""A request to an incoming hook, from its parsed body to the committed message (`rocketchat.md` §5.1)."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.workspace.directory import Directory
+from bot.workspace.posting import Posting
+from handlers.errors import Fault
+from handlers.formatter import Formatter
+from handlers.message import Defaults, DraftFault, names_destination, read_draft
+from handlers.outgoing import hops as hop_count
+from storage.clock import Clock
+from storage.ids import timed_id
+from storage.ports import Ledger
+from storage.records.changes import Changes, Dedup, merge
+from storage.records.hook_request import HookRequest, Verdict
+from storage.records.integration import IncomingHook
+from storage.records.user import User
+
+DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
+"""Where senders put a request's id, in the order they are looked at (decision 37)."""
+
+OVERRIDE_DISABLED = "overriding destination channel is disabled for this integration"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request that named a hook and its token, as it came."""
+
+    method: str
+    headers: Sequence[tuple[str, str]]
+    raw: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of a name, whatever its case."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the sender is told: `error` None is a 200."""
+
+    verdict: Verdict
+    error: str | None = None
+    message_ids: tuple[str, ...] = ()
+
+
+class Receive:
+    """Turns bodies into messages; message, event, deliveries, dedup id and history are one commit."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        posting: Posting,
+        ledger: Ledger,
+        formatters: Mapping[str, Formatter],
+        clock: Clock,
+        max_chars: int,
+    ) -> None:
+        self._directory = directory
+        self._posting = posting
+        self._ledger = ledger
+        self._formatters = formatters
+        self._clock = clock
+        self._max_chars = max_chars
+
+    async def deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
+        """Post what a body asks for, once for each id the sender gave it."""
+        started = self._clock.monotonic()
+        if body is None or (body == {} and not hook.script_enabled):
+            changes, result = Changes(), Result(Verdict.IGNORED)
+        else:
+            prepared = await self._prepare(hook, poster, received, body)
+            if isinstance(prepared, str):
+                return await self.refuse(hook, received, prepared)
+            changes = prepared
+            result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
+        key = self._dedup_key(hook, received)
+        dedup = None
+        if key is not None:
+            digest = hashlib.blake2b(received.raw, digest_size=16).digest()
+            dedup = Dedup(integration_id=hook.id, key=key, body_hash=digest, at=self._clock.now())
+        took = self._clock.monotonic() - started
+        request = self._request(hook, received, result, 200, dedup_key=key, took=took)
+        committed = await self._ledger.commit(merge(changes, Changes(dedup=dedup, request=request)))
+        return Result(Verdict.DUPLICATE) if committed.duplicate else result
+
+    async def refuse(self, hook: IncomingHook, received: Received, error: str, status: int = 400) -> Result:
+        """Write a refused request into the hook's history."""
+        result = Result(Verdict.REFUSED, error)
+        request = self._request(hook, received, result, status, dedup_key=None, took=0)
+        if request is not None:
+            await self._ledger.commit(Changes(request=request))
+        return result
+
+    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | str:
+        formatted = self._formatters[hook.format].format(body)
+        if isinstance(formatted, DraftFault):
+            return formatted.error
+        if names_destination(formatted) and not hook.override_destination:
+            return OVERRIDE_DISABLED
+        defaults = Defaults(hook.alias, hook.avatar, hook.emoji)
+        draft = read_draft(formatted, defaults, max_chars=self._max_chars)
+        if isinstance(draft, DraftFault):
+            return draft.error
+        destinations = draft.destinations if draft.has_destination else hook.channels
+        hops = hop_count.incoming_hops(received.header(hop_count.HEADER.lower()))
+        prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
+        return prepared.bare if isinstance(prepared, Fault) else prepared.changes
+
+    @staticmethod
+    def _dedup_key(hook: IncomingHook, received: Received) -> str | None:
+        if hook.dedup == "off":
+            return None
+        names = DEDUP_HEADERS if hook.dedup == "standard" else (hook.dedup.lower(),)
+        return next((value for name in names if (value := received.header(name))), None)
+
+    def _request(
+        self,
+        hook: IncomingHook,
+        received: Received,
+        result: Result,
+        status: int,
+        *,
+        dedup_key: str | None,
+        took: float,
+    ) -> HookRequest | None:
+        if not hook.keep_requests:
+            return None
+        now = self._clock.now()
+        return HookRequest(
+            id=timed_id(now),
+            integration_id=hook.id,
+            at=now,
+            method=received.method,
+            headers=tuple(received.headers),
+            body=received.raw,
+            verdict=result.verdict,
+            status=status,
+            error=result.error,
+            message_ids=result.message_ids,
+            dedup_key=None if dedup_key is None else dedup_key[:255],
+            duration_us=round(took * 1_000_000),
+        )

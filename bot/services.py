@@ -1,0 +1,51 @@
+"""Everything the doors need, wired once by `bot/compose.py` and handed to them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.flows.fanout import Fanout
+from bot.flows.receive import Receive
+from bot.metrics import Metrics
+from bot.outbound import Outbound
+from bot.settings import Settings
+from bot.workers.supervisor import Supervisor
+from bot.workspace.accounts import Accounts
+from bot.workspace.commands import CommandDoor
+from bot.workspace.directory import Directory
+from bot.workspace.hooks import Hooks
+from bot.workspace.messages import Messages
+from bot.workspace.posting import Posting
+from bot.workspace.replay import Replay
+from bot.workspace.rooms import Rooms
+from bot.workspace.stream import Stream
+from bot.workspace.uploads import Uploads
+from bot.workspace.users import Users
+from storage.clock import Clock
+from storage.ports import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The running workspace; each door takes what it needs from it."""
+
+    settings: Settings
+    base_url: str
+    folder: Path
+    clock: Clock
+    store: Store
+    directory: Directory
+    stream: Stream
+    fanout: Fanout
+    posting: Posting
+    rooms: Rooms
+    messages: Messages
+    users: Users
+    accounts: Accounts
+    hooks: Hooks
+    replay: Replay
+    receive: Receive
+    uploads: Uploads
+    commands: CommandDoor
+    outbound: Outbound
+    metrics: Metrics
+    supervisor: Supervisor

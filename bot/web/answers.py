@@ -1,0 +1,58 @@
+"""Answers in the shape of the contract: JSON without a charset, never cached (`rocketchat.md` §1)."""
+
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from handlers.errors import Fault
+
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "Pragma": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+}
+
+LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
+NOT_FOUND = {"success": False, "error": "Resource not found"}
+WRONG_METHOD = {"status": "error", "message": "API endpoint does not exist"}
+
+
+def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return web.Response(
+        status=status, body=text.encode("utf-8", "surrogatepass"), headers={**_HEADERS, **(headers or {})}
+    )
+
+
+def success(body: Mapping[str, object] | None = None) -> web.Response:
+    """Return an object as the contract does: `success` is added last."""
+    return answer({**(body or {}), "success": True})
+
+
+def failure(text: str, status: int = 400, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Refuse with a text."""
+    return answer({"success": False, "error": text}, status, headers)
+
+
+def refusal(fault: Fault) -> web.Response:
+    """Refuse with a fault, as REST calls do (§1.1)."""
+    body: dict[str, object] = {"success": False, "error": fault.bracketed}
+    if fault.code is not None:
+        body["errorType"] = fault.code
+    if fault.details is not None:
+        body["details"] = fault.details
+    if fault.status == 403:
+        body = {"success": False, "error": fault.bracketed}
+    return answer(body, fault.status)
+
+
+def too_many(seconds: int, headers: Mapping[str, str]) -> web.Response:
+    """Refuse a call beyond the rate limit (§1.3)."""
+    text = (
+        "Error, too many requests. Please slow down."
+        f" You must wait {seconds} seconds before trying this endpoint again. [error-too-many-requests]"
+    )
+    return failure(text, 429, headers)

@@ -1,0 +1,33 @@
+"""Who is calling: the client's address, forwarded headers only from trusted proxies (decision 27)."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from aiohttp import web
+
+
+def client_address(request: web.Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return the right-most address in the chain that is not a trusted proxy's."""
+    address = request.remote or ""
+    if not trusted or not _inside(address, trusted):
+        return address
+    chain = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    for hop in reversed([part.strip() for part in chain if part.strip()]):
+        if not _is_address(hop):
+            break
+        address = hop
+        if not _inside(hop, trusted):
+            break
+    return address
+
+
+def _inside(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

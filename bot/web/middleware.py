@@ -1,0 +1,65 @@
+"""Around every request: one wide log line, one measurement, and the last net for faults."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from bot.metrics import Metrics
+from bot.settings import Network
+from bot.web.answers import NOT_FOUND, WRONG_METHOD, answer, failure
+from bot.web.client import client_address
+from storage.clock import Clock
+from storage.errors import StorageError, Unavailable
+from storage.ids import random_text
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+RETRY_AFTER_S = "5"
+
+
+def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Handler:
+    """Return the middleware; the log names the route's pattern, never path or query (decision 31)."""
+    log = structlog.get_logger("patchbay.request")
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = clock.monotonic()
+        request_id = random_text(12)
+        fault = None
+        try:
+            response = await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            response = answer(WRONG_METHOD, 405, {"Allow": ", ".join(sorted(error.allowed_methods))})
+        except web.HTTPException as error:
+            response = answer(NOT_FOUND, 404) if error.status == 404 else failure(error.reason, error.status)
+        except Unavailable as error:
+            fault = str(error)
+            response = failure(
+                "The server cannot store anything right now; nothing was changed. Try again shortly.",
+                503,
+                {"Retry-After": RETRY_AFTER_S},
+            )
+        except StorageError as error:
+            fault = str(error)
+            response = failure(f"The stored state cannot be read or written [{error.code}].", 500)
+        except Exception as error:  # the server goes on; the log has the trace, the client an id
+            fault = type(error).__name__
+            log.exception("unexpected fault", request_id=request_id)
+            response = failure(f"Internal server error; the log names it {request_id}.", 500)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "-"
+        seconds = clock.monotonic() - started
+        metrics.request(route, request.method, response.status, seconds)
+        log.info(
+            "request",
+            request_id=request_id,
+            method=request.method,
+            route=route,
+            status=response.status,
+            duration_ms=round(seconds * 1000, 2),
+            client=client_address(request, trusted),
+            **({"fault": fault} if fault else {}),
+        )
+        return response
+
+    return middleware
