@@ -57,9 +57,11 @@ class Token:
 
 
 _SPACE = r"\s\u200b-\u200d\u2060\ufeff"
-_DOUBLE = "\"“”„«»"
+_DOUBLE = '"“”„«»'
 _SINGLE = "'‘’"
 _SPACES = re.compile(f"[{_SPACE}]+")
+_UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+")
+_NEEDS_QUOTES = re.compile(f"[{_SPACE}=,]")
 _BARE = re.compile(f"[^{_SPACE}]+")
 _KEY = re.compile(r"(?:--?|[—–−]+)?[^\W\d_][\w.-]*=")
 _DASHES = re.compile("[—–−]+")
@@ -96,12 +98,18 @@ def tokenise(line: str) -> tuple[Token, ...] | Problem:
 
 def quote(text: str) -> str:
     """Write a value so that `tokenise` reads exactly it again, with quotes only where they are needed."""
-    if text and not _SPACES.search(text) and text[0] not in f"{_DOUBLE}{_SINGLE}`—–−-" and "=" not in text:
+    if text and text[0] not in f"{_DOUBLE}{_SINGLE}`—–−-" and not _NEEDS_QUOTES.search(text):
         return text
     escaped = text.replace("\\", "\\\\")
     for mark in _DOUBLE:
         escaped = escaped.replace(mark, f"\\{mark}")
     return f'"{escaped}"'
+
+
+def one_line(text: str, limit: int = 40) -> str:
+    """Return a text of others for use inside a sentence: without line breaks, control characters or length."""
+    shown = _UNPRINTABLE.sub(" ", text[: limit + 1]).strip()
+    return shown if len(text) <= limit else f"{shown[:limit].rstrip()}…"
 
 
 def _skip_spaces(line: str, at: int) -> int:
@@ -131,7 +139,7 @@ def _quoted(line: str, at: int, start: int) -> Token | Problem:
             kind=ProblemKind.USAGE,
             text=f"The quote {fence} is never closed.",
             span=Span(start, start + len(fence)),
-            allowed=f"close it with {fence}, or write the text without spaces and quotes",
+            allowed=f"close it with {_OWN_END.get(fence, fence)[0]}, or write the text without spaces and quotes",
         )
     value, end = found
     if end < len(line) and not _SPACES.match(line, end):
@@ -152,7 +160,7 @@ def _closing(line: str, start: int, fence: str) -> tuple[str, int] | None:
         return None if end < 0 else (line[start:end].strip("\n"), end + len(fence))
     family = _DOUBLE if fence in _DOUBLE else _SINGLE if fence in _SINGLE else fence
     for ends in (_OWN_END.get(fence, fence), family):
-        pattern = f'((?:[^\\\\{ends}]|\\\\.)*+)[{ends}]' if family is _DOUBLE else f"([^{ends}]*+)[{ends}]"
+        pattern = f"((?:[^\\\\{ends}]|\\\\.)*+)[{ends}]" if family is _DOUBLE else f"([^{ends}]*+)[{ends}]"
         if found := re.compile(pattern, re.DOTALL).match(line, start):
             return _unescaped(found[1]) if family is _DOUBLE else found[1], found.end()
     return None

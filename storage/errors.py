@@ -52,6 +52,12 @@ class Taken(StorageError):
     code = "storage-taken"
 
 
+class Gone(StorageError):
+    """Something this refers to was removed meanwhile."""
+
+    code = "storage-gone"
+
+
 class VaultError(StorageError):
     """A stored secret cannot be opened: the encryption key is missing or is not the one that sealed it."""
 

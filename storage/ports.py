@@ -26,7 +26,12 @@ class Ledger(Protocol):
     """Where units of work are written."""
 
     async def commit(self, changes: Changes) -> Committed:
-        """Write everything or nothing; raise Taken when a unique name or an expected version is not free."""
+        """Write everything or nothing.
+
+        Raises Taken when a unique name or an expected version is not free, Gone when something the changes
+        refer to (a message to edit, a room to post in, the hook of a request) was removed meanwhile.
+        Deliveries to a hook or address removed meanwhile are left out: deleting discards (delivery.md §1).
+        """
         ...
 
 
@@ -155,7 +160,10 @@ class Queue(Protocol):
         count: int = 50,
     ) -> tuple[list[Delivery], int]: ...
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None: ...
-    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int: ...
+    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
+        """Queue dead letters again whose hook still has their address; returns how many."""
+        ...
+
     async def counts(self, hook_id: IntegrationId | None = None) -> Counts: ...
 
 
@@ -166,7 +174,10 @@ class Upkeep(Protocol):
         """Remove one slice of what is past its age (decision 33); returns how many rows went."""
         ...
 
-    async def expire_held(self) -> int: ...
+    async def expire_held(self) -> int:
+        """Let one slice of what disabled hooks hold for over 24 h die (decision 43); returns how many."""
+        ...
+
     async def check(self) -> list[str]:
         """Return what is wrong with the file; empty when it is sound."""
         ...

@@ -30,10 +30,15 @@ class Vault:
 
     def __init__(self, keys: Sequence[bytes], lookup_key: bytes | None = None) -> None:
         """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes."""
+        self._keys: list[_Key] = []
+        self._lookup = lookup_key
+        self.use_keys(keys)
+
+    def use_keys(self, keys: Sequence[bytes]) -> None:
+        """Take other keys from now on, here and in every vault made from this one (decision 28)."""
         if not keys or any(len(key) != 32 for key in keys):
             raise VaultError("An encryption key must be 32 bytes, written as base64.")
-        self._keys = [_Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys]
-        self._lookup = lookup_key
+        self._keys[:] = [_Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys]
 
     def seal(self, plain: bytes, identity: str) -> bytes:
         """Encrypt a value for one record; `identity` (like `integration:65e2…`) must be given to open it."""
@@ -43,11 +48,11 @@ class Vault:
     def open(self, sealed: bytes, identity: str) -> bytes:
         """Decrypt a sealed value; raise VaultError when no key fits or the record's identity differs."""
         key_id, nonce, rest = sealed[:_KEY_ID], sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
-        for key in self._keys:
+        for key in tuple(self._keys):
             if key.id == key_id:
                 try:
                     return key.cipher.decrypt(nonce, rest, identity.encode())
-                except InvalidTag as error:
+                except (InvalidTag, ValueError) as error:
                     raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
         raise VaultError
 
@@ -91,14 +96,14 @@ def parse_keys(text: str) -> list[bytes]:
 
 def load_key_file(path: Path) -> list[bytes]:
     """Read the key file, making it with mode 0600 on the first start; raise VaultError naming the fault."""
-    if not path.exists():
-        write_key_file(path, [new_key()])
     try:
+        if not path.exists():
+            write_key_file(path, [new_key()])
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
         return parse_keys(path.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
-        raise VaultError(f"The key file {path.name} cannot be read: {error}.") from error
+        raise VaultError(f"The key file {path.name} cannot be used: {error}.") from error
 
 
 def write_key_file(path: Path, keys: Sequence[str]) -> None:
@@ -110,3 +115,9 @@ def write_key_file(path: Path, keys: Sequence[str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+    # the name must last as long as the secrets do
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

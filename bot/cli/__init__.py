@@ -1,1 +1,24 @@
-"""The command line: serve, and everything an operator does beside a running server."""
+"""The command line: serve, and everything an operator does beside a running server.
+
+Exit codes a script can rely on: 0 done, 1 refused or failed (one sentence on standard error), 2 wrong usage.
+"""
+
+import click
+
+from bot.cli.config import config
+from bot.cli.db import db
+from bot.cli.hooks import hook
+from bot.cli.keys import keys
+from bot.cli.serve import serve
+from bot.cli.tokens import token
+from bot.cli.users import user
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="patchbay")
+def cli() -> None:
+    """Patchbay: tools post in, rooms show it, webhooks fire out, nothing gets lost."""
+
+
+for command in (serve, user, token, hook, keys, db, config):
+    cli.add_command(command)

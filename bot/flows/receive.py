@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.flows.notices import Notices
+from bot.flows.respond import ARCHIVED
 from bot.workspace.directory import Directory
 from bot.workspace.posting import Posting
 from handlers.errors import Fault
@@ -21,6 +23,7 @@ from storage.records.user import User
 DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
 """Where senders put a request's id, in the order they are looked at (decision 37)."""
 
+NOBODY_TOLD = Changes()
 OVERRIDE_DISABLED = "overriding destination channel is disabled for this integration"
 
 
@@ -55,6 +58,7 @@ class Receive:
         posting: Posting,
         ledger: Ledger,
         formatters: Mapping[str, Formatter],
+        notices: Notices,
         clock: Clock,
         max_chars: int,
     ) -> None:
@@ -62,6 +66,7 @@ class Receive:
         self._posting = posting
         self._ledger = ledger
         self._formatters = formatters
+        self._notices = notices
         self._clock = clock
         self._max_chars = max_chars
 
@@ -72,8 +77,8 @@ class Receive:
             changes, result = Changes(), Result(Verdict.IGNORED)
         else:
             prepared = await self._prepare(hook, poster, received, body)
-            if isinstance(prepared, str):
-                return await self.refuse(hook, received, prepared)
+            if isinstance(prepared, Fault):
+                return await self._turned_away(hook, received, prepared)
             changes = prepared
             result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
         key = self._dedup_key(hook, received)
@@ -86,28 +91,36 @@ class Receive:
         committed = await self._ledger.commit(merge(changes, Changes(dedup=dedup, request=request)))
         return Result(Verdict.DUPLICATE) if committed.duplicate else result
 
-    async def refuse(self, hook: IncomingHook, received: Received, error: str, status: int = 400) -> Result:
-        """Write a refused request into the hook's history."""
+    async def refuse(
+        self, hook: IncomingHook, received: Received, error: str, status: int = 400, *, told: Changes = NOBODY_TOLD
+    ) -> Result:
+        """Write a refused request into the hook's history, with the notice somebody gets about it."""
         result = Result(Verdict.REFUSED, error)
         request = self._request(hook, received, result, status, dedup_key=None, took=0)
-        if request is not None:
-            await self._ledger.commit(Changes(request=request))
+        if request is not None or told != NOBODY_TOLD:
+            await self._ledger.commit(merge(told, Changes(request=request)))
         return result
 
-    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | str:
+    async def _turned_away(self, hook: IncomingHook, received: Received, fault: Fault) -> Result:
+        told = NOBODY_TOLD
+        if fault.code == ARCHIVED:
+            told = await self._notices.archived(hook, ", ".join(hook.channels))
+        return await self.refuse(hook, received, fault.bare, told=told)
+
+    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | Fault:
         formatted = self._formatters[hook.format].format(body)
         if isinstance(formatted, DraftFault):
-            return formatted.error
+            return Fault(formatted.error)
         if names_destination(formatted) and not hook.override_destination:
-            return OVERRIDE_DISABLED
+            return Fault(OVERRIDE_DISABLED)
         defaults = Defaults(hook.alias, hook.avatar, hook.emoji)
         draft = read_draft(formatted, defaults, max_chars=self._max_chars)
         if isinstance(draft, DraftFault):
-            return draft.error
+            return Fault(draft.error)
         destinations = draft.destinations if draft.has_destination else hook.channels
         hops = hop_count.incoming_hops(received.header(hop_count.HEADER.lower()))
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
-        return prepared.bare if isinstance(prepared, Fault) else prepared.changes
+        return prepared if isinstance(prepared, Fault) else prepared.changes
 
     @staticmethod
     def _dedup_key(hook: IncomingHook, received: Received) -> str | None:

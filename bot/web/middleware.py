@@ -1,9 +1,8 @@
 """Around every request: one wide log line, one measurement, and the last net for faults."""
 
-from collections.abc import Awaitable, Callable
-
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from bot.metrics import Metrics
 from bot.settings import Network
@@ -13,11 +12,10 @@ from storage.clock import Clock
 from storage.errors import StorageError, Unavailable
 from storage.ids import random_text
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RETRY_AFTER_S = "5"
 
 
-def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Handler:
+def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Middleware:
     """Return the middleware; the log names the route's pattern, never path or query (decision 31)."""
     log = structlog.get_logger("patchbay.request")
 

@@ -1,6 +1,6 @@
 """Posting: where a draft may go, in whose name, and everything that putting it there causes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.flows.fanout import Fanout
@@ -64,6 +64,7 @@ class Posting:
         hook: Hook | None = None,
         hops: int = 0,
         message_id: MessageId | None = None,
+        file: Mapping[str, object] | None = None,
     ) -> Prepared | Fault:
         """Check a draft against its destinations and build the messages, one for each."""
         if (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
@@ -79,7 +80,8 @@ class Posting:
                 return INVALID_THREAD
             places.append(place)
         messages = tuple(
-            self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id) for place in places
+            self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
+            for place in places
         )
         facts = [
             await self._fanout.message(message, place.room, poster)
@@ -172,7 +174,15 @@ class Posting:
         return parent is not None and parent.room_id == room.id
 
     def _message(
-        self, draft: Draft, poster: User, room: Room, *, hook: Hook | None, hops: int, message_id: MessageId | None
+        self,
+        draft: Draft,
+        poster: User,
+        room: Room,
+        *,
+        hook: Hook | None,
+        hops: int,
+        message_id: MessageId | None,
+        file: Mapping[str, object] | None,
     ) -> Message:
         now: Millis = self._clock.now()
         return Message(
@@ -193,6 +203,7 @@ class Posting:
             parse_urls=draft.parse_urls,
             groupable=draft.groupable,
             custom_fields=draft.custom_fields,
+            file=file,
             updated_at=now,
             hops=hops,
         )

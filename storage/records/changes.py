@@ -42,7 +42,8 @@ class Dedup:
 class Changes:
     """What to write; every field is a list of records of one kind.
 
-    `new_*` must not exist yet, `put_*` insert or replace, `drop_*` remove.
+    `new_*` must not exist yet, `put_*` insert or replace, `drop_*` remove. Messages and hooks that are `put` must
+    exist: an edit does not bring back what was deleted meanwhile.
     """
 
     dedup: Dedup | None = None

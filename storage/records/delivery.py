@@ -37,6 +37,7 @@ class Delivery:
     lane_id: LaneId
     integration_id: IntegrationId
     url_hash: bytes
+    """Empty once the address was removed."""
     event_seq: EventSeq
     state: DeliveryState
     trigger_word: str | None

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from storage.clock import Clock
-from storage.errors import Taken
-from storage.ids import EventSeq, IntegrationId, LaneId, RoomId
+from storage.errors import Gone, Taken
+from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId
 from storage.records.changes import Changes, Committed, Dedup, Fact
 from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Verdict
@@ -41,6 +41,13 @@ def insert(table: str, names: str, *, replacing: str = "") -> str:
     return statement
 
 
+_MESSAGE_EDIT_SQL = (
+    f"UPDATE message SET ({rows.MESSAGE_COLUMNS}) = ({', '.join('?' * len(rows.MESSAGE_COLUMNS.split(',')))})"
+    " WHERE id = ?"
+)
+_REQUEST_SQL = insert("hook_request", rows.REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
+
+
 class Applier:
     """Applies changes on the writing connection; belongs to the writing thread."""
 
@@ -57,7 +64,7 @@ class Applier:
         self._request_numbers.clear()
 
     def apply(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed]:
-        """Write the units; raise Taken when a unique name or an expected version is not as expected."""
+        """Write the units; raise Taken or Gone when what they build on is not as expected."""
         results: list[Committed | None] = [None] * len(units)
         written: list[tuple[int, Changes]] = []
         fresh_ids: set[str] = set()
@@ -72,14 +79,12 @@ class Applier:
         self._write_messages(connection, [unit for _, unit in written])
         for place, events in self._write_facts(connection, written):
             results[place] = Committed(events=events)
-        self._write_requests(connection, [unit.request for unit in units if unit.request], results, units)
+        self._write_requests(connection, units, results)
         return [result or Committed() for result in results]
 
     # --- what makes a unit a repetition -------------------------------------------------------------
 
     def _already_there(self, connection: sqlite3.Connection, unit: Changes, fresh_ids: set[str]) -> Committed | None:
-        if unit.dedup is not None and not self._first_of_its_id(connection, unit.dedup):
-            return Committed(duplicate=True)
         for message in unit.new_messages:
             # ids of our own making are never taken; a client may choose one (decision 56)
             if (
@@ -87,6 +92,9 @@ class Applier:
                 or connection.execute("SELECT 1 FROM message WHERE id = ?", (message.id,)).fetchone()
             ):
                 return Committed(existed=True)
+        # last, because asking uses the id up
+        if unit.dedup is not None and not self._first_of_its_id(connection, unit.dedup):
+            return Committed(duplicate=True)
         return None
 
     def _first_of_its_id(self, connection: sqlite3.Connection, dedup: Dedup) -> bool:
@@ -101,17 +109,17 @@ class Applier:
 
     def _write_records(self, connection: sqlite3.Connection, units: Iterable[Changes]) -> None:
         for unit in units:
-            for user in (*unit.new_users, *unit.put_users):
-                replacing = "" if user in unit.new_users else "id"
-                connection.execute(insert("user", rows.USER_COLUMNS, replacing=replacing), rows.user_row(user))
-                connection.execute("DELETE FROM user_email WHERE user_id = ?", (user.id,))
-                connection.executemany(
-                    "INSERT INTO user_email (email, user_id) VALUES (?, ?)",
-                    [(e, user.id) for e in user.emails],
-                )
-            for room in (*unit.new_rooms, *unit.put_rooms):
-                replacing = "" if room in unit.new_rooms else "id"
-                connection.execute(insert("room", rows.ROOM_COLUMNS, replacing=replacing), rows.room_row(room))
+            for replacing, users in (("", unit.new_users), ("id", unit.put_users)):
+                for user in users:
+                    connection.execute(insert("user", rows.USER_COLUMNS, replacing=replacing), rows.user_row(user))
+                    connection.execute("DELETE FROM user_email WHERE user_id = ?", (user.id,))
+                    connection.executemany(
+                        "INSERT INTO user_email (email, user_id) VALUES (?, ?)",
+                        [(email, user.id) for email in user.emails],
+                    )
+            for replacing, rooms in (("", unit.new_rooms), ("id", unit.put_rooms)):
+                for room in rooms:
+                    connection.execute(insert("room", rows.ROOM_COLUMNS, replacing=replacing), rows.room_row(room))
             for member in unit.put_members:
                 connection.execute(
                     "INSERT INTO member (room_id, user_id, joined_at, is_owner) VALUES (?, ?, ?, ?)"
@@ -126,9 +134,10 @@ class Applier:
                 self._write_hook(connection, hook, new=False)
             for hook_id in unit.drop_hooks:
                 self._drop_hook(connection, hook_id)
+            # dropped first: a regenerated token takes over the name of the old one
+            connection.executemany("DELETE FROM token WHERE hash = ?", [(key,) for key in unit.drop_tokens])
             for token in unit.put_tokens:
                 connection.execute(insert("token", rows.TOKEN_COLUMNS, replacing="hash"), rows.token_row(token))
-            connection.executemany("DELETE FROM token WHERE hash = ?", [(key,) for key in unit.drop_tokens])
             for upload in unit.put_uploads:
                 connection.execute(insert("upload", rows.UPLOAD_COLUMNS, replacing="id"), rows.upload_row(upload))
             connection.executemany("DELETE FROM upload WHERE id = ?", [(key,) for key in unit.drop_uploads])
@@ -177,17 +186,29 @@ class Applier:
         self._count(connection, new)
         for unit in units:
             for message in unit.put_messages:
-                connection.execute(insert("message", rows.MESSAGE_COLUMNS, replacing="id"), rows.message_row(message))
-            connection.executemany("DELETE FROM message WHERE id = ?", [(key,) for key in unit.drop_messages])
+                row = rows.message_row(message)
+                if connection.execute(_MESSAGE_EDIT_SQL, (*row, message.id)).rowcount == 0:
+                    raise Gone("This message was deleted meanwhile.")
+            for message_id in unit.drop_messages:
+                self._drop_message(connection, message_id)
+
+    def _drop_message(self, connection: sqlite3.Connection, message_id: MessageId) -> None:
+        for row in connection.execute("DELETE FROM message WHERE id = ? RETURNING room_id", (message_id,)).fetchall():
+            connection.execute(
+                "UPDATE room SET messages = messages - 1,"
+                " last_message_at = (SELECT max(at) FROM message WHERE room_id = room.id) WHERE id = ?",
+                (row[0],),
+            )
 
     def _count(self, connection: sqlite3.Connection, messages: Iterable[Message]) -> None:
         counts: Counter[RoomId] = Counter()
         last: dict[RoomId, int] = {}
         for message in messages:
             counts[message.room_id] += 1
-            last[message.room_id] = message.at
+            last[message.room_id] = max(message.at, last.get(message.room_id, message.at))
         connection.executemany(
-            "UPDATE room SET messages = messages + ?, last_message_at = ? WHERE id = ?",
+            "UPDATE room SET messages = messages + ?1, last_message_at = max(?2, coalesce(last_message_at, ?2))"
+            " WHERE id = ?3",
             [(number, last[room], room) for room, number in counts.items()],
         )
 
@@ -217,9 +238,12 @@ class Applier:
                     )
                 )
                 for one in fact.deliveries:
-                    lane = self.lanes.find(connection, one.integration_id, one.url_hash, ordered=one.ordered)
-                    woken[lane] = due
-                    deliveries.append((lane, one.integration_id, seq, one.trigger_word, due, event.at, event.at))
+                    lane = self.lanes.find(connection, one.integration_id, one.url_hash)
+                    if lane is None:  # removed since the event looked for listeners: deleting discards
+                        continue
+                    woken[lane.id] = due
+                    at = 0 if lane.ordered else due
+                    deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due))
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
             results.append((place, tuple(mine)))
         connection.executemany(_EVENT_SQL, events)
@@ -237,33 +261,27 @@ class Applier:
     def _write_requests(
         self,
         connection: sqlite3.Connection,
-        requests: Sequence[HookRequest],
-        results: Sequence[Committed | None],
         units: Sequence[Changes],
+        results: Sequence[Committed | None],
     ) -> None:
-        if not requests:
-            return
         written = []
         for unit, result in zip(units, results, strict=True):
-            if unit.request is None:
-                continue
             request = unit.request
+            if request is None or (result is not None and result.existed):
+                continue
             if result is not None and result.duplicate and unit.dedup is not None:
-                first = connection.execute(
-                    "SELECT body_hash FROM dedup WHERE integration_id = ? AND key = ?",
-                    (unit.dedup.integration_id, dedup_digest(unit.dedup.key)),
-                ).fetchone()
-                request = replace(
-                    request,
-                    verdict=Verdict.DUPLICATE,
-                    message_ids=(),
-                    body_differed=first is not None and first[0] != unit.dedup.body_hash,
-                )
+                request = self._duplicate(connection, request, unit.dedup)
             number = self._next_number(connection, request.integration_id)
             written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
-        connection.executemany(
-            insert("hook_request", rows.REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1), written
-        )
+        connection.executemany(_REQUEST_SQL, written)
+
+    def _duplicate(self, connection: sqlite3.Connection, request: HookRequest, dedup: Dedup) -> HookRequest:
+        first = connection.execute(
+            "SELECT body_hash FROM dedup WHERE integration_id = ? AND key = ?",
+            (dedup.integration_id, dedup_digest(dedup.key)),
+        ).fetchone()[0]
+        differed = first != dedup.body_hash
+        return replace(request, verdict=Verdict.DUPLICATE, message_ids=(), body_differed=differed)
 
     def _next_number(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> int:
         last = self._request_numbers.get(hook_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from storage.errors import Corrupt, NewerVersion, ReadOnly, StorageError, StorageFull, Taken, Unavailable
+from storage.errors import Corrupt, Gone, NewerVersion, ReadOnly, StorageError, StorageFull, Taken, Unavailable
 from storage.sqlite.schema import migrations
 
 BUSY_TIMEOUT_S = 5.0
@@ -20,17 +20,26 @@ _ADVICE = {
     sqlite3.SQLITE_PERM: ReadOnly,
     sqlite3.SQLITE_CORRUPT: Corrupt,
     sqlite3.SQLITE_NOTADB: Corrupt,
+    # what a full disk gives when the WAL's index cannot grow or the file system finds out late
+    sqlite3.SQLITE_IOERR_SHMSIZE: StorageFull,
+    sqlite3.SQLITE_IOERR_WRITE: StorageFull,
+    sqlite3.SQLITE_IOERR_FSYNC: StorageFull,
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE: Taken,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY: Taken,
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: Gone,
+    sqlite3.SQLITE_BUSY: Unavailable,
+    sqlite3.SQLITE_LOCKED: Unavailable,
+    sqlite3.SQLITE_PROTOCOL: Unavailable,
+    sqlite3.SQLITE_IOERR: Unavailable,
+    sqlite3.SQLITE_NOMEM: Unavailable,
 }
+"""Our error for SQLite's extended code, else for its primary code; any other is a fault of the program."""
 
 
 def translate(error: sqlite3.Error, path: Path | None = None) -> StorageError:
     """Return our error for one of SQLite's."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    kind: type[StorageError] = _ADVICE.get(code, Unavailable)
-    if isinstance(error, sqlite3.IntegrityError):
-        return Taken(str(error))
-    if code == sqlite3.SQLITE_IOERR:  # what a full disk gives when the WAL or its index cannot grow
-        kind = StorageFull
+    code = getattr(error, "sqlite_errorcode", 0)
+    kind: type[StorageError] = _ADVICE.get(code) or _ADVICE.get(code & 0xFF, StorageError)
     reason = (kind.__doc__ or "").strip()
     return kind(f"{path}: {reason} (SQLite: {error})" if path else f"{reason} (SQLite: {error})")
 
@@ -44,35 +53,33 @@ def translated(path: Path | None = None) -> Iterator[None]:
         raise translate(error, path) from error
 
 
-def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """Open the database file; raise StorageError when it cannot be used or is not durable."""
+def connect(path: Path, *, readonly: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """Open the database file without changing it yet; raise StorageError when it cannot be opened."""
     with translated(path):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
-            timeout=BUSY_TIMEOUT_S,
+            timeout=busy_timeout_s,
             cached_statements=256,
         )
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
-            if not readonly:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                _assert_durable(connection)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _assert_durable(connection: sqlite3.Connection) -> None:
-    """A 2xx means durable (delivery.md §1): refuse to run on weaker settings."""
-    found = tuple(
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "foreign_keys")
-    )
+def make_durable(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a commit mean what a 2xx promises (delivery.md §1); raise Unavailable when the file cannot do that."""
+    with translated(path):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        settings = ("journal_mode", "synchronous", "foreign_keys")
+        found = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings)
     if found != ("wal", 2, 1):
         raise Unavailable(f"The database must run with WAL, synchronous=FULL and foreign keys; it runs with {found}.")
 
@@ -83,8 +90,9 @@ def pending_migrations(connection: sqlite3.Connection, path: Path) -> list[str]:
         database = Database(connection)
         pending = [migration.name for migration in migrations.pending(database)]
         applied = {migration.name for migration in migrations.applied(database)}
-        tables = database.table_names()
-    known = {migration.name for migration in migrations.pending(Database(memory=True))}
+        tables = set(database.table_names()) - {migrations.migrations_table}
+    with Database(memory=True) as nothing:
+        known = {migration.name for migration in migrations.pending(nothing)}
     if applied - known:
         raise NewerVersion(f"{path}: {(NewerVersion.__doc__ or '').strip()}")
     if tables and not applied:

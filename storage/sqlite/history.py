@@ -73,12 +73,14 @@ def delivery(connection: Connection, delivery_id: int) -> Delivery | None:
 
 
 def counts(connection: Connection, hook_id: str | None) -> Counts:
-    queued, oldest = connection.execute(
-        "SELECT count(*), min(created_at) FROM delivery"
+    # an index holds all of this; looking at a million rows would not be quick
+    queued, first = connection.execute(
+        "SELECT count(*), min(id) FROM delivery"
         " WHERE state = 'queued' AND lane_id IN (SELECT id FROM lane WHERE ?1 IS NULL OR integration_id = ?1)",
         (hook_id,),
     ).fetchone()
+    oldest = connection.execute("SELECT created_at FROM delivery WHERE id = ?", (first,)).fetchone()
     dead = connection.execute(
         "SELECT count(*) FROM delivery WHERE state = 'dead' AND (?1 IS NULL OR integration_id = ?1)", (hook_id,)
     ).fetchone()[0]
-    return Counts(queued=queued, dead=dead, oldest_queued_at=None if oldest is None else Millis(oldest))
+    return Counts(queued=queued, dead=dead, oldest_queued_at=None if oldest is None else Millis(oldest[0]))

@@ -1,53 +1,70 @@
-"""Lanes: one per integration and address, so that one slow endpoint delays nobody else (delivery.md §1)."""
+"""Lanes: one per integration and address, so that one slow endpoint delays nobody else (delivery.md §1).
+
+A parallel lane orders its deliveries by `available_at`, then id. In an ordered lane every delivery has
+`available_at` 0 and so goes by id alone; what waits (a lease, a retry) is the lane itself, through `not_before`.
+"""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from storage.ids import IntegrationId, LaneId
 from storage.records.integration import Hook, OutgoingHook
 from storage.sqlite.schema import IDLE
 from storage.vault import Vault
 
+_DUE = """
+UPDATE lane SET next_at = max(?2, not_before, coalesce(
+  (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""
+_IN_HAND = """
+lane_id = ?1 AND state = 'queued' AND (lease IS NOT NULL
+  OR id = (SELECT min(id) FROM delivery WHERE lane_id = ?1 AND state = 'queued'))"""
+"""What a lane's waiting is about when it is ordered: its leased deliveries and its head."""
+
+
+class Lane(NamedTuple):
+    """Where a new delivery goes."""
+
+    id: LaneId
+    ordered: bool
+
 
 class Lanes:
-    """Finds and wakes lanes; remembers their ids, which only the writing thread uses."""
+    """Finds and wakes lanes; remembers them, which only the writing thread uses."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._known: dict[tuple[IntegrationId, bytes], LaneId] = {}
+        self._known: dict[tuple[IntegrationId, bytes], Lane] = {}
 
     def forget(self) -> None:
         """Drop what is remembered: a rollback or another process may have changed it."""
         self._known.clear()
 
-    def find(self, connection: sqlite3.Connection, hook_id: IntegrationId, url_hash: bytes, *, ordered: bool) -> LaneId:
-        """Return a lane's id, making the lane when it is new."""
+    def find(self, connection: sqlite3.Connection, hook_id: IntegrationId, url_hash: bytes) -> Lane | None:
+        """Return the lane of an address; None when the integration or its address is gone meanwhile."""
         known = self._known.get((hook_id, url_hash))
-        if known is not None:
-            return known
-        connection.execute(
-            "INSERT INTO lane (integration_id, url_hash, ordered, held, next_at)"
-            " VALUES (?1, ?2, ?3, coalesce((SELECT NOT enabled FROM integration WHERE id = ?1), 0), ?4)"
-            " ON CONFLICT DO NOTHING",
-            (hook_id, url_hash, ordered, IDLE),
-        )
-        lane = LaneId(
-            connection.execute(
-                "SELECT id FROM lane WHERE integration_id = ? AND url_hash = ?", (hook_id, url_hash)
-            ).fetchone()[0]
-        )
-        self._known[(hook_id, url_hash)] = lane
-        return lane
+        if known is None:
+            row = connection.execute(
+                "SELECT id, ordered FROM lane WHERE integration_id = ? AND url_hash = ?", (hook_id, url_hash)
+            ).fetchone()
+            if row is None:
+                return None
+            known = self._known[(hook_id, url_hash)] = Lane(LaneId(row[0]), bool(row[1]))
+        return known
 
-    def wake(self, connection: sqlite3.Connection, lanes: dict[LaneId, int]) -> None:
-        """Make lanes due at a time, unless they are due earlier."""
+    def wake(self, connection: sqlite3.Connection, lanes: Mapping[LaneId, int]) -> None:
+        """Make lanes due at a time, unless they are due earlier or must wait longer."""
         connection.executemany(
-            "UPDATE lane SET next_at = ?1 WHERE id = ?2 AND next_at > ?1",
+            "UPDATE lane SET next_at = max(?1, not_before) WHERE id = ?2 AND next_at > max(?1, not_before)",
             [(at, lane) for lane, at in lanes.items()],
         )
 
+    def due(self, connection: sqlite3.Connection, lanes: Iterable[LaneId], *, earliest: int = 0) -> None:
+        """Set lanes due when their next delivery is, but not before `earliest`."""
+        connection.executemany(_DUE, [(lane, earliest, IDLE) for lane in lanes])
+
     def follow(self, connection: sqlite3.Connection, hook: Hook, now: int) -> None:
-        """Bring lanes in line with a changed hook: hold, let go, reorder, discard removed addresses."""
+        """Bring lanes in line with a hook: make new ones, hold, let go, reorder, discard removed addresses."""
         if not isinstance(hook, OutgoingHook):
             return
         kept = [self._vault.lookup(url) for url in hook.urls]
@@ -56,18 +73,49 @@ class Lanes:
             f"SELECT id FROM lane WHERE integration_id = ? AND url_hash NOT IN ({marks})", (hook.id, *kept)
         ).fetchall()
         self._discard(connection, [LaneId(row[0]) for row in gone], now, "address removed")
-        connection.execute(
-            "UPDATE lane SET ordered = ?1, held = ?2, held_at = CASE WHEN ?2 THEN coalesce(held_at, ?3) END"
-            " WHERE integration_id = ?4",
-            (hook.ordered, not hook.enabled, now, hook.id),
+        connection.executemany(
+            "INSERT INTO lane (integration_id, url_hash, ordered, next_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [(hook.id, url_hash, hook.ordered, IDLE) for url_hash in kept],
         )
+        other = connection.execute(
+            "SELECT id FROM lane WHERE integration_id = ? AND ordered <> ?", (hook.id, hook.ordered)
+        ).fetchall()
+        for row in other:
+            self._reorder(connection, LaneId(row[0]), ordered=hook.ordered)
+        connection.execute(
+            "UPDATE lane SET held = ?1, held_at = CASE WHEN ?1 THEN coalesce(held_at, ?2) END"
+            " WHERE integration_id = ?3",
+            (not hook.enabled, now, hook.id),
+        )
+        self.forget()
 
     def discard(self, connection: sqlite3.Connection, hook_id: IntegrationId, now: int) -> None:
         """Discard everything queued for a removed integration, leased items included (delivery.md §1)."""
         rows = connection.execute("SELECT id FROM lane WHERE integration_id = ?", (hook_id,)).fetchall()
         self._discard(connection, [LaneId(row[0]) for row in rows], now, "integration removed")
+        self.forget()
 
-    def _discard(self, connection: sqlite3.Connection, lanes: Sequence[LaneId], now: int, reason: str) -> None:
+    def _reorder(self, connection: sqlite3.Connection, lane: LaneId, *, ordered: bool) -> None:
+        """Move the waiting from the deliveries to the lane, or back; nobody is tried earlier than planned."""
+        if ordered:
+            connection.execute(
+                "UPDATE lane SET ordered = 1, not_before ="
+                f" coalesce((SELECT max(available_at) FROM delivery WHERE {_IN_HAND}), 0) WHERE id = ?1",
+                (lane,),
+            )
+            connection.execute(
+                "UPDATE delivery SET available_at = 0 WHERE lane_id = ? AND state = 'queued'",
+                (lane,),
+            )
+        else:
+            connection.execute(
+                f"UPDATE delivery SET available_at = (SELECT not_before FROM lane WHERE id = ?1) WHERE {_IN_HAND}",
+                (lane,),
+            )
+            connection.execute("UPDATE lane SET ordered = 0, not_before = 0 WHERE id = ?", (lane,))
+        self.due(connection, [lane])
+
+    def _discard(self, connection: sqlite3.Connection, lanes: Iterable[LaneId], now: int, reason: str) -> None:
         for lane in lanes:
             connection.execute(
                 "UPDATE delivery SET state = 'discarded', lease = NULL, reason = ?, updated_at = ?"
@@ -75,5 +123,3 @@ class Lanes:
                 (reason, now, lane),
             )
             connection.execute("DELETE FROM lane WHERE id = ?", (lane,))
-        if lanes:
-            self.forget()

@@ -12,6 +12,7 @@ from storage.records.integration import OutgoingHook
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.sqlite import rows
 from storage.sqlite.apply import Applier
+from storage.sqlite.lanes import Lane
 from storage.sqlite.schema import IDLE
 from storage.vault import Vault
 
@@ -20,17 +21,18 @@ POISON_RECEIVES = 20
 HELD_FOR_MS = 24 * 3600 * 1000
 """How long a disabled integration's deliveries are held before they die as `expired` (decision 43)."""
 
-_CLAIM_LANES = "SELECT id, ordered, not_before FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
+EXPIRE_ROWS = 1000
+"""Held deliveries that die in one transaction."""
+
+_CLAIM_LANES = "SELECT id, ordered FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
 _CLAIM_DELIVERIES = f"""
 SELECT {rows.DELIVERY_COLUMNS}, e.org_id, e.kind, e.at, e.room_id, e.user_id, e.body, e.seq
 FROM delivery d JOIN lane l ON l.id = d.lane_id JOIN event e ON e.seq = d.event_seq
 WHERE d.lane_id = ? AND d.state = 'queued' AND d.available_at <= ? ORDER BY d.available_at, d.id LIMIT ?"""
-_LANE_DUE = """
-UPDATE lane SET next_at = max(?2, coalesce(
-  (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""
 _SETTLE = """
 UPDATE delivery SET state = ?, lease = NULL, tries = tries + ?, receives = CASE WHEN ? THEN 0 ELSE receives - 1 END,
-  available_at = ?, reason = ?, updated_at = ? WHERE id = ? AND lease = ? AND state = 'queued'"""
+  available_at = CASE WHEN (SELECT ordered FROM lane WHERE id = lane_id) THEN 0 ELSE ? END, reason = ?, updated_at = ?
+WHERE id = ? AND lease = ? AND state = 'queued'"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +61,20 @@ class Queue:
         self._hooks.clear()
 
     def recover(self, connection: sqlite3.Connection) -> int:
-        """Void every lease found at start: one process owns the file (decision 45)."""
-        self._lease = int(connection.execute("SELECT coalesce(max(lease), 0) FROM delivery").fetchone()[0])
-        lanes = connection.execute("SELECT DISTINCT lane_id FROM delivery WHERE lease IS NOT NULL").fetchall()
-        found = connection.execute(
-            "UPDATE delivery SET lease = NULL, available_at = ? WHERE lease IS NOT NULL AND state = 'queued'",
-            (self._clock.steady(),),
+        """Void every lease found at start: one process owns the file (decision 45).
+
+        What was in hand goes first again, so that it keeps its place before what arrived later.
+        """
+        connection.execute("BEGIN IMMEDIATE")
+        found = connection.execute("SELECT DISTINCT lane_id FROM delivery WHERE lease IS NOT NULL").fetchall()
+        lanes = [LaneId(row[0]) for row in found]
+        voided = connection.execute(
+            "UPDATE delivery SET lease = NULL, available_at = 0 WHERE lease IS NOT NULL"
         ).rowcount
-        connection.executemany(_LANE_DUE, [(row[0], 0, IDLE) for row in lanes])
-        return found
+        connection.executemany("UPDATE lane SET not_before = 0 WHERE id = ?", [(lane,) for lane in lanes])
+        self._applier.lanes.due(connection, lanes)
+        connection.execute("COMMIT")
+        return voided
 
     def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
         """Lease due deliveries, oldest lane first, never more of a lane than it has free slots."""
@@ -75,56 +82,51 @@ class Queue:
         for lane in connection.execute(_CLAIM_LANES, (order.now, order.limit)).fetchall():
             if len(leases) >= order.limit:
                 break
-            if lane["not_before"] > order.now:
-                connection.execute("UPDATE lane SET next_at = not_before WHERE id = ?", (lane["id"],))
-                continue
-            slots = 1 if lane["ordered"] else order.lane_slots
-            free = slots - order.busy.get(lane["id"], 0)
-            taken = self._claim_lane(connection, order, lane["id"], min(free, order.limit - len(leases)))
+            here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
+            free = (1 if here.ordered else order.lane_slots) - order.busy.get(here.id, 0)
+            taken = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
             leases += taken
             # a full lane sleeps until one of its attempts settles
             full = len(taken) >= free
-            connection.execute(_LANE_DUE, (lane["id"], order.now + order.lease_ms if full else 0, IDLE))
+            self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms if full else 0)
         row = connection.execute("SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1").fetchone()
         return Claimed(leases=tuple(leases), next_at=None if row is None or row[0] >= IDLE else Millis(row[0]))
 
-    def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: LaneId, room: int) -> list[Leased]:
+    def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int) -> list[Leased]:
         if room <= 0:
             return []
         until = Millis(order.now + order.lease_ms)
         leases = []
-        for row in connection.execute(_CLAIM_DELIVERIES, (lane, order.now, room)).fetchall():
-            hook = self._hook(connection, row["integration_id"])
-            if hook is None or row["receives"] >= POISON_RECEIVES:
-                state, reason = ("discarded", "integration removed") if hook is None else ("dead", "poison")
+        for row in connection.execute(_CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
+            if row["receives"] >= POISON_RECEIVES:
                 connection.execute(
-                    "UPDATE delivery SET state = ?, reason = ?, updated_at = ? WHERE id = ?",
-                    (state, reason, order.now, row["id"]),
+                    "UPDATE delivery SET state = 'dead', lease = NULL, reason = 'poison', updated_at = ? WHERE id = ?",
+                    (order.now, row["id"]),
                 )
                 continue
             self._lease += 1
             connection.execute(
                 "UPDATE delivery SET lease = ?, available_at = ?, receives = receives + 1 WHERE id = ?",
-                (self._lease, until, row["id"]),
+                (self._lease, 0 if lane.ordered else until, row["id"]),
             )
             leases.append(
                 Leased(
                     delivery=rows.delivery_from(row), lease=self._lease, until=until,
-                    event=rows.event_from(row), hook=hook,
+                    event=rows.event_from(row), hook=self._hook(connection, row["integration_id"]),
                 )
             )  # fmt: skip
+        if leases and lane.ordered:
+            connection.execute("UPDATE lane SET not_before = ? WHERE id = ?", (until, lane.id))
         return leases
 
-    def _hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> OutgoingHook | None:
-        row = connection.execute("SELECT version FROM integration WHERE id = ?", (hook_id,)).fetchone()
-        if row is None:
-            return None
+    def _hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> OutgoingHook:
+        """Return the hook as it is now; lanes go with their hook, so it is there."""
+        version = connection.execute("SELECT version FROM integration WHERE id = ?", (hook_id,)).fetchone()[0]
         known = self._hooks.get(hook_id)
-        if known is None or known.version != row[0]:
+        if known is None or known.version != version:
             row = connection.execute(f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE id = ?", (hook_id,)).fetchone()
             hook = rows.hook_from(row, self._vault)
-            if not isinstance(hook, OutgoingHook):
-                return None
+            assert isinstance(hook, OutgoingHook)  # noqa: S101 # only outgoing hooks have lanes
             known = self._hooks[hook_id] = hook
         return known
 
@@ -139,28 +141,28 @@ class Queue:
             results.append(Settled(fenced=fenced))
             if fenced:
                 continue
-            lanes.setdefault(one.lane_id, 0)
+            again = one.retry_at if one.state is DeliveryState.QUEUED else None
+            lanes[one.lane_id] = max(lanes.get(one.lane_id, 0), again or 0)
             if one.attempt is not None:
                 attempts.append(rows.attempt_row(one.attempt))
             if one.changes is not None:
                 causes.append((place, one.changes))
+        # the head of an ordered lane keeps its place: the lane waits for its retry, not the item
+        connection.executemany(
+            "UPDATE lane SET not_before = ? WHERE id = ? AND ordered", [(at, lane) for lane, at in lanes.items()]
+        )
         self._applier.write_attempts(connection, attempts)
         if causes:
             done = self._applier.apply(connection, [changes for _, changes in causes])
             for (place, _), committed in zip(causes, done, strict=True):
                 results[place] = Settled(fenced=False, events=committed.events)
-        connection.executemany(_LANE_DUE, [(lane, 0, IDLE) for lane in lanes])
+        self._applier.lanes.due(connection, lanes)
         return results
 
     def _settle_one(self, connection: sqlite3.Connection, one: Settle) -> bool:
-        available_at: int = one.retry_at or one.now
-        if one.state is DeliveryState.QUEUED and one.retry_at is not None:
-            ordered = connection.execute(
-                "UPDATE lane SET not_before = ? WHERE id = ? AND ordered", (one.retry_at, one.lane_id)
-            ).rowcount
-            if ordered:  # the head keeps its place; the lane waits, not the item
-                available_at = 0
         tried = one.attempt is not None
+        # released without a time: it was first in its lane and is first again
+        available_at = one.retry_at or 0
         return bool(
             connection.execute(
                 _SETTLE,
@@ -169,21 +171,21 @@ class Queue:
         )
 
     def expire_held(self, connection: sqlite3.Connection) -> int:
-        """Let what a disabled integration has held for too long die (decision 43)."""
+        """Let one slice of what a disabled integration has held for too long die (decision 43)."""
         now = self._clock.steady()
         return connection.execute(
-            "UPDATE delivery SET state = 'dead', reason = 'expired', updated_at = ?1 WHERE state = 'queued'"
-            " AND lease IS NULL AND created_at < ?2"
-            " AND lane_id IN (SELECT id FROM lane WHERE held = 1 AND held_at < ?2)",
-            (now, now - HELD_FOR_MS),
+            "UPDATE delivery SET state = 'dead', lease = NULL, reason = 'expired', updated_at = ?1 WHERE id IN"
+            " (SELECT id FROM delivery WHERE state = 'queued' AND updated_at < ?2"
+            " AND lane_id IN (SELECT id FROM lane WHERE held = 1 AND held_at < ?2) LIMIT ?3)",
+            (now, now - HELD_FOR_MS, EXPIRE_ROWS),
         ).rowcount
 
     def replay_dead(self, connection: sqlite3.Connection, ids: Sequence[int]) -> int:
-        """Queue dead letters again with a fresh budget; returns how many were dead."""
+        """Queue dead letters again with a fresh budget; returns how many were dead and still have their address."""
         now, woken, count = self._clock.steady(), dict[LaneId, int](), 0
         for delivery_id in ids:
             row = connection.execute(
-                "SELECT d.integration_id, l.id FROM delivery d JOIN lane l ON l.id = d.lane_id"
+                "SELECT l.id, l.ordered FROM delivery d JOIN lane l ON l.id = d.lane_id"
                 " WHERE d.id = ? AND d.state = 'dead'",
                 (delivery_id,),
             ).fetchone()
@@ -192,8 +194,8 @@ class Queue:
             count += connection.execute(
                 "UPDATE delivery SET state = 'queued', tries = 0, receives = 0, available_at = ?, reason = NULL,"
                 " updated_at = ? WHERE id = ?",
-                (now, now, delivery_id),
+                (0 if row["ordered"] else now, now, delivery_id),
             ).rowcount
-            woken[LaneId(row[1])] = now
+            woken[LaneId(row["id"])] = now
         self._applier.lanes.wake(connection, woken)
         return count

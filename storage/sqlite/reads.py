@@ -24,7 +24,7 @@ def marks(values: Sequence[object]) -> str:
 
 
 def organisation(connection: Connection) -> str | None:
-    row = connection.execute("SELECT id FROM organisation ORDER BY created_at, id LIMIT 1").fetchone()
+    row = connection.execute("SELECT id FROM organisation ORDER BY rowid LIMIT 1").fetchone()
     return row[0] if row else None
 
 

@@ -216,12 +216,13 @@ def _hook(values: dict[str, object]) -> Hook:
 # --- deliveries and history -------------------------------------------------------------------------
 
 DELIVERY_COLUMNS = (
-    "d.id, d.lane_id, d.integration_id, l.url_hash, d.event_seq, d.state, d.trigger_word, d.tries,"
-    " d.receives, d.available_at, d.created_at, d.reason"
+    "d.id, d.lane_id, d.integration_id, coalesce(l.url_hash, x'') AS url_hash, d.event_seq, d.state, d.trigger_word,"
+    " d.tries, d.receives, max(d.available_at, d.created_at, coalesce(l.not_before, 0)) AS available_at,"
+    " d.created_at, d.reason"
 )
 ATTEMPT_COLUMNS = columns(Attempt)
 REQUEST_COLUMNS = (
-    "id, integration_id, slot, number, at, method, verdict, status, error, message_ids, dedup_key,"
+    "id, integration_id, slot, number, at, method, verdict, status, error, message_ids,"
     " body_differed, duration_us, sealed"
 )
 
@@ -253,20 +254,21 @@ def attempt_from(row: sqlite3.Row) -> Attempt:
 
 
 def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:
-    received = dump([request.headers, request.body.decode("latin-1")]).encode()
+    received = dump([request.headers, request.body.decode("latin-1"), request.dedup_key])
     return (
         request.id, request.integration_id, slot, number, request.at, request.method, request.verdict.value,
-        request.status, request.error, dump(request.message_ids), request.dedup_key, request.body_differed,
-        request.duration_us, vault.seal(received, f"request:{request.id}"),
+        request.status, request.error, dump(request.message_ids), request.body_differed, request.duration_us,
+        # headers that are not UTF-8 arrive with lone surrogates
+        vault.seal(received.encode("utf-8", "surrogatepass"), f"request:{request.id}"),
     )  # fmt: skip
 
 
 def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
-    headers, body = json.loads(vault.open(row["sealed"], f"request:{row['id']}"))
+    headers, body, dedup_key = json.loads(vault.open(row["sealed"], f"request:{row['id']}"))
     return HookRequest(
         id=row["id"], integration_id=IntegrationId(row["integration_id"]), at=Millis(row["at"]),
         method=row["method"], headers=tuple((name, value) for name, value in headers),
         body=body.encode("latin-1"), verdict=Verdict(row["verdict"]), status=row["status"],
-        error=row["error"], message_ids=tuple(json.loads(row["message_ids"])), dedup_key=row["dedup_key"],
+        error=row["error"], message_ids=tuple(json.loads(row["message_ids"])), dedup_key=dedup_key,
         body_differed=bool(row["body_differed"]), duration_us=row["duration_us"],
     )  # fmt: skip

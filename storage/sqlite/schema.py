@@ -60,7 +60,7 @@ CREATE INDEX integration_url_by_integration ON integration_url(integration_id);
 CREATE TABLE hook_request (
   id TEXT PRIMARY KEY, integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE, slot INTEGER NOT NULL,
   number INTEGER NOT NULL, at INTEGER NOT NULL, method TEXT NOT NULL, verdict TEXT NOT NULL, status INTEGER NOT NULL,
-  error TEXT, message_ids TEXT NOT NULL, dedup_key TEXT, body_differed INTEGER NOT NULL, duration_us INTEGER NOT NULL,
+  error TEXT, message_ids TEXT NOT NULL, body_differed INTEGER NOT NULL, duration_us INTEGER NOT NULL,
   sealed BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX hook_request_slot ON hook_request(integration_id, slot);
 CREATE TABLE dedup (
@@ -68,7 +68,7 @@ CREATE TABLE dedup (
   at INTEGER NOT NULL) STRICT;
 CREATE UNIQUE INDEX dedup_key ON dedup(integration_id, key);
 CREATE TABLE lane (
-  id INTEGER PRIMARY KEY, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, ordered INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, ordered INTEGER NOT NULL,
   held INTEGER NOT NULL DEFAULT 0, held_at INTEGER, next_at INTEGER NOT NULL, not_before INTEGER NOT NULL DEFAULT 0,
   UNIQUE (integration_id, url_hash)) STRICT;
 CREATE INDEX lane_due ON lane(next_at) WHERE held = 0;

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
-from storage.errors import VaultError
+from storage.errors import Unavailable, VaultError
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
@@ -25,7 +25,7 @@ from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.sqlite import history, reads, upkeep
 from storage.sqlite.apply import Applier, Scopes
-from storage.sqlite.connect import connect, migrate, pending_migrations, translated
+from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
 from storage.sqlite.queue import ClaimOrder, Queue
 from storage.sqlite.writer import Writer
 from storage.vault import Vault
@@ -39,7 +39,9 @@ Listener = Callable[[Sequence[Event]], None]
 class SqliteStore:
     """Implements `storage.ports.Store` on one file; make it with `open_store`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, vault: Vault, clock: Clock, scopes: Scopes) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, vault: Vault, clock: Clock, scopes: Scopes, *, serving: bool
+    ) -> None:
         self._path = path
         self._connection = connection
         self._vault = vault
@@ -47,15 +49,21 @@ class SqliteStore:
         self._queue = Queue(vault, clock, self._applier)
         self._listeners: list[Listener] = []
         self._data_version = _data_version(connection)
+        self._changed_elsewhere = False
+        self._closed = False
         self._purged_to = 0
+        if serving:
+            self._queue.recover(connection)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="patchbay-reader")
         self._reading = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._writer = Writer(connection, rolled_back=self._forget, committed=self._publish)
+        self._writer = Writer(connection, began=self._look_around, rolled_back=self._forget, committed=self._publish)
 
     # --- plumbing -----------------------------------------------------------------------------------
 
     async def _read(self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs) -> T:
+        if self._closed:
+            raise Unavailable("The database is closed.")
         return await asyncio.get_running_loop().run_in_executor(self._readers, partial(self._query, query, *args))
 
     def _query(self, query: Callable[..., T], *args: object) -> T:
@@ -67,6 +75,13 @@ class SqliteStore:
                 self._reading.connection = connection
                 self._opened.append(connection)
             return query(connection, *args)
+
+    def _look_around(self, connection: sqlite3.Connection) -> None:
+        """Drop what is remembered when another process has written; nothing is written on old knowledge."""
+        version = _data_version(connection)
+        if version != self._data_version:
+            self._data_version, self._changed_elsewhere = version, True
+            self._forget()
 
     def _forget(self) -> None:
         self._applier.forget()
@@ -86,6 +101,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what is being written, then close the file."""
         await self._writer.close()
+        self._closed = True
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._opened:
             connection.close()
@@ -134,24 +150,19 @@ class SqliteStore:
         return await self._writer.run(slice_)
 
     async def changed_elsewhere(self) -> bool:
-        def look(connection: sqlite3.Connection) -> bool:
-            version = _data_version(connection)
-            changed, self._data_version = version != self._data_version, version
-            if changed:
-                self._forget()
+        def report(_: sqlite3.Connection) -> bool:
+            changed, self._changed_elsewhere = self._changed_elsewhere, False
             return changed
 
-        return await self._writer.run(look)
+        return await self._writer.run(report)
 
     async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
         total, done, changed = await self._read(upkeep.sealed_rows), 0, 0
-        place: tuple[int, object] = (0, None)
-        while place[0] < upkeep.sealed_tables():
-            here = place
-            table, last, looked, fresh = await self._writer.run(
-                lambda connection, here=here: upkeep.reseal(connection, self._vault, here, 200)  # type: ignore[misc] # mypy cannot type a default
-            )
-            place, done, changed = (table, last), done + looked, changed + fresh
+        place: upkeep.Place | None = upkeep.FIRST
+        while place is not None:
+            step = partial(upkeep.reseal, vault=self._vault, after=place)
+            place, looked, fresh = await self._writer.run(step)
+            done, changed = done + looked, changed + fresh
             if progress:
                 progress(done, max(total, done))
         return changed
@@ -306,6 +317,7 @@ def open_store(
     *,
     serving: bool,
     before_migration: Callable[[], None] | None = None,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
 ) -> SqliteStore:
     """Open, migrate and check the file; must run inside an event loop.
 
@@ -314,22 +326,21 @@ def open_store(
     Raises StorageError with one clear sentence when the file cannot be used.
     """
     existed = path.exists() and path.stat().st_size > 0
-    connection = connect(path)
+    connection = connect(path, busy_timeout_s=busy_timeout_s)
     try:
         connection.row_factory = sqlite3.Row
-        if pending_migrations(connection, path):
+        pending = pending_migrations(connection, path)
+        make_durable(connection, path)
+        if pending:
             if existed and before_migration:
                 before_migration()
             migrate(connection, path)
         with translated(path):
             vault = vault.with_lookup_key(_lookup_key(connection, vault))
-            store = SqliteStore(path, connection, vault, clock, scopes)
-            if serving:
-                store._queue.recover(connection)
+            return SqliteStore(path, connection, vault, clock, scopes, serving=serving)
     except BaseException:
         connection.close()
         raise
-    return store
 
 
 def _lookup_key(connection: sqlite3.Connection, vault: Vault) -> bytes:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from storage.errors import Corrupt
@@ -11,6 +12,8 @@ from storage.vault import Vault
 Progress = Callable[[int, int], None]
 
 DAY_MS = 24 * 3600 * 1000
+BACKUP_PAGES = 1000
+"""Pages copied between two reports of progress."""
 SLICE_ROWS = 500
 """Rows removed in one transaction, so that retention never holds up the writer."""
 
@@ -19,12 +22,15 @@ _OLDEST = (
 )
 """Looks at the oldest rows only, so that a slice costs the same in a large table."""
 
+_NOT_LAST = "id < (SELECT max(id) FROM delivery)"
+"""The last delivery stays, so that its number is not given again."""
+
 _AGES: tuple[tuple[str, int], ...] = (
     (_OLDEST.format("attempt", "rowid", "updated_at", ""), 30),
     (_OLDEST.format("hook_request", "rowid", "at", ""), 30),
     (_OLDEST.format("dedup", "seq", "at", ""), 8),
-    (_OLDEST.format("delivery", "id", "updated_at", " WHERE state IN ('delivered', 'discarded')"), 30),
-    (_OLDEST.format("delivery", "id", "updated_at", " WHERE state = 'dead'"), 90),
+    (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state IN ('delivered', 'discarded') AND {_NOT_LAST}"), 30),
+    (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state = 'dead' AND {_NOT_LAST}"), 90),
     ("DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_at < ?2 LIMIT ?1)", 0),
 )
 """What goes at which age in days (decision 33)."""
@@ -40,6 +46,15 @@ _SEALED: tuple[tuple[str, str, str, str], ...] = (
 )
 """Every sealed column: table, key, the record's identity as SQL, column."""
 
+RESEAL_ROWS = 200
+"""Secrets sealed again in one transaction."""
+
+Place = tuple[int, object]
+"""How far re-encryption has come: which sealed column, and the last key looked at."""
+
+_BEFORE_ALL = -1  # sorts before every key, of either type
+FIRST: Place = (0, _BEFORE_ALL)
+
 
 def purge(connection: sqlite3.Connection, now: int) -> int:
     """Remove one slice of each kind of row that is past its age."""
@@ -47,23 +62,23 @@ def purge(connection: sqlite3.Connection, now: int) -> int:
 
 
 def purge_events(connection: sqlite3.Connection, now: int, after: int) -> tuple[int, int]:
-    """Look at one slice of events after a place; returns how many went and where to go on (0: start over)."""
-    seqs = [
-        row[0]
-        for row in connection.execute(
-            "SELECT seq FROM event WHERE seq > ? AND at < ? AND seq < (SELECT max(seq) FROM event)"
-            " ORDER BY seq LIMIT ?",
-            (after, now - EVENT_DAYS * DAY_MS, SLICE_ROWS),
-        )
-    ]
-    if not seqs:
+    """Look at one slice of events after a place; returns how many went and where to go on (0: start over).
+
+    The last event stays, so that its number is not given again.
+    """
+    last, reached, looked = connection.execute(
+        "SELECT max(seq), max(seq) FILTER (WHERE at < ?2), count(*)"
+        " FROM (SELECT seq, at FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?3)",
+        (after, now - EVENT_DAYS * DAY_MS, SLICE_ROWS),
+    ).fetchone()
+    if reached is None:
         return 0, 0
     gone = connection.execute(
-        "DELETE FROM event WHERE seq BETWEEN ? AND ?"
+        "DELETE FROM event WHERE seq > ?1 AND seq <= ?2 AND at < ?3 AND seq < (SELECT max(seq) FROM event)"
         " AND NOT EXISTS (SELECT 1 FROM delivery WHERE event_seq = event.seq)",
-        (seqs[0], seqs[-1]),
+        (after, reached, now - EVENT_DAYS * DAY_MS),
     ).rowcount
-    return gone, seqs[-1]
+    return gone, last if looked == SLICE_ROWS else 0
 
 
 def check(connection: sqlite3.Connection) -> list[str]:
@@ -79,36 +94,39 @@ def backup(source: Path, target: Path, progress: Progress | None) -> None:
     """Copy the database page by page while it is written; the copy appears whole or not at all."""
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
-    reading = connect(source, readonly=True)
     try:
-        with translated(partial):
-            copy = sqlite3.connect(partial)
-            try:
-                # all pages in one step: a page step would start over with every commit beside it
-                reading.backup(copy)
-                pages = copy.execute("PRAGMA page_count").fetchone()[0]
-                copy.execute("PRAGMA journal_mode = DELETE")
-                faults = check(copy)
-            finally:
-                copy.close()
+        with closing(connect(source, readonly=True)) as reading, translated(partial):
+            _copy(reading, partial, progress)
+        partial.replace(target)
     finally:
-        reading.close()
+        partial.unlink(missing_ok=True)
+
+
+def _copy(reading: sqlite3.Connection, partial: Path, progress: Progress | None) -> None:
+    # one snapshot for the whole copy: without it every commit beside it would start the copy over
+    reading.execute("BEGIN")
+    reading.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    with closing(sqlite3.connect(partial)) as copy:
+        reading.backup(
+            copy,
+            pages=BACKUP_PAGES,
+            progress=lambda _, left, pages: progress(pages - left, pages) if progress else None,
+        )
+        copy.execute("PRAGMA journal_mode = DELETE")
+        faults = check(copy)
     if faults:
         raise Corrupt(f"The backup is not sound and was not kept: {faults[0]}.")
-    partial.replace(target)
-    if progress:
-        progress(pages, pages)
 
 
-def reseal(
-    connection: sqlite3.Connection, vault: Vault, after: tuple[int, object], limit: int
-) -> tuple[int, object, int, int]:
-    """Seal one slice again with the first key; returns where to go on, rows looked at and rows changed."""
-    table_number, last = after
-    table, key, identity, column = _SEALED[table_number]
+def reseal(connection: sqlite3.Connection, *, vault: Vault, after: Place) -> tuple[Place | None, int, int]:
+    """Seal one slice again with the first key.
+
+    Returns where to go on (None: all is done), how many were looked at and how many changed.
+    """
+    number, last = after
+    table, key, identity, column = _SEALED[number]
     found = connection.execute(
-        f"SELECT {key}, {identity}, {column} FROM {table} WHERE ?1 IS NULL OR {key} > ?1 ORDER BY {key} LIMIT ?2",
-        (last, limit),
+        f"SELECT {key}, {identity}, {column} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?", (last, RESEAL_ROWS)
     ).fetchall()
     changed = 0
     for row_key, name, sealed in found:
@@ -116,14 +134,10 @@ def reseal(
             fresh = vault.seal(vault.open(sealed, name), name)
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (fresh, row_key))
             changed += 1
-    if len(found) == limit:
-        return table_number, found[-1][0], limit, changed
-    return table_number + 1, None, len(found), changed
-
-
-def sealed_tables() -> int:
-    """Return how many tables hold sealed values."""
-    return len(_SEALED)
+    if len(found) == RESEAL_ROWS:
+        return (number, found[-1][0]), len(found), changed
+    following = (number + 1, _BEFORE_ALL) if number + 1 < len(_SEALED) else None
+    return following, len(found), changed
 
 
 def sealed_rows(connection: sqlite3.Connection) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from storage.errors import Unavailable
+from storage.errors import Corrupt, Unavailable
 from storage.sqlite.connect import translate
 
 BATCH_ROWS = 256
@@ -43,11 +43,16 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         *,
+        began: Callable[[sqlite3.Connection], None],
         rolled_back: Callable[[], None],
         committed: Callable[[list[Any]], None],
     ) -> None:
-        """Take the connection; `rolled_back` runs in the thread, `committed` with a commit's results in the loop."""
+        """Take the connection and who is told what happens to its transactions.
+
+        `began` and `rolled_back` run in the thread, `committed` with a commit's results in the loop.
+        """
         self._connection = connection
+        self._began = began
         self._rolled_back = rolled_back
         self._committed = committed
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -106,6 +111,7 @@ class Writer:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._began(connection)
             for group in _groups(batch):
                 self._run_group(group)
             connection.execute("COMMIT")
@@ -129,16 +135,15 @@ class Writer:
                     job.result = result
             else:
                 group[0].result = group[0].function(connection)
-        except sqlite3.OperationalError:
-            raise  # disk full, locked, read-only: the whole transaction is lost
         except Exception as error:  # one unit's fault is handed to its caller
-            if not connection.in_transaction:
-                raise
+            fault = translate(error) if isinstance(error, sqlite3.Error) else error
+            if isinstance(fault, Unavailable | Corrupt) or not connection.in_transaction:
+                raise  # disk full, read-only, damaged: the whole transaction is lost
             connection.execute("ROLLBACK TO unit")
             connection.execute("RELEASE unit")
             self._rolled_back()
             if len(group) == 1:
-                group[0].error = translate(error) if isinstance(error, sqlite3.Error) else error
+                group[0].error = fault
                 return
             for job in group:
                 self._run_group([job])
@@ -146,15 +151,15 @@ class Writer:
             connection.execute("RELEASE unit")
 
     def _answer(self, batch: list[_Job]) -> None:
-        self._committed([job.result for job in batch if job.error is None])
-        for job in batch:
-            if job.future.done():
-                continue
-            if job.error is None:
-                job.future.set_result(job.result)
-            else:
-                job.future.set_exception(job.error)
-                job.future.exception()  # seen, also when the caller has gone away
+        try:
+            self._committed([job.result for job in batch if job.error is None])
+        finally:  # a listener's fault must not keep those waiting who caused the events
+            for job in batch:
+                if job.error is None:
+                    job.future.set_result(job.result)
+                else:
+                    job.future.set_exception(job.error)
+                    job.future.exception()  # seen, also when the caller has gone away
 
 
 def _groups(batch: list[_Job]) -> list[list[_Job]]:

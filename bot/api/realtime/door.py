@@ -1,0 +1,146 @@
+"""The address of the socket: takes connections, feeds them, and ends them (`rocketchat.md` §11.2, decision 55)."""
+
+import asyncio
+import contextlib
+
+import structlog
+from aiohttp import ClientConnectionResetError, WSMsgType, web
+
+from bot.api.realtime import protocol
+from bot.api.realtime.session import SESSION_ENDED, Ending, Limits, Session
+from bot.api.realtime.streams import Streams
+from bot.services import Services
+from bot.web.client import client_address
+from bot.web.limits import RateLimit
+from storage.ids import UserId
+
+HEARTBEAT_S = 30.0
+CLOSE_S = 2.0
+"""Seconds a client may take to say goodbye."""
+
+GOING_AWAY = Ending(1001, "The server stops.")
+TEXT_ONLY = Ending(1003, "Send frames as text.")
+
+
+class Connection:
+    """A socket and its session: one task reads and handles frames, another one writes."""
+
+    def __init__(
+        self, services: Services, streams: Streams, limit: RateLimit, limits: Limits, request: web.Request
+    ) -> None:
+        self._request = request
+        self._limits = limits
+        # cookies are never looked at, so a page of another site gains nothing by connecting (decision 54)
+        self._ws = web.WebSocketResponse(
+            max_msg_size=limits.frame_bytes, heartbeat=HEARTBEAT_S, compress=False, timeout=CLOSE_S
+        )
+        self._ending: Ending | None = None
+        self._abort: asyncio.TimerHandle | None = None
+        address = client_address(request, services.settings.trusted_proxies)
+        self.session = Session(services, streams, limit, limits, address=address, end=self.end)
+
+    async def serve(self) -> web.WebSocketResponse:
+        """Run the connection to its end."""
+        user_id = None
+        try:
+            await self._ws.prepare(self._request)
+            writer = asyncio.create_task(self._write())
+            try:
+                async for message in self._ws:
+                    if message.type is WSMsgType.TEXT:
+                        await self.session.receive(message.data)
+                    elif message.type is WSMsgType.BINARY:
+                        self.end(TEXT_ONLY)
+            finally:
+                user_id = self.session.user_id
+                self.session.close()
+                await writer
+        finally:
+            self.session.close()
+            if self._abort is not None:
+                self._abort.cancel()
+        structlog.get_logger("patchbay.realtime").info(
+            "socket closed",
+            user_id=user_id,
+            code=self._ending.code if self._ending else self._ws.close_code,
+            reason=self._ending.reason if self._ending else None,
+        )
+        return self._ws
+
+    def end(self, ending: Ending) -> None:
+        """Stop sending at once, and close; whoever does not say goodbye in time is cut off."""
+        if self._ending is not None:
+            return
+        self._ending = ending
+        self.session.close()
+        wait = 0.0 if ending.unread else CLOSE_S
+        self._abort = asyncio.get_running_loop().call_later(wait, self._cut_off)
+
+    def _cut_off(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ClientConnectionResetError, ConnectionError):
+            while True:
+                try:
+                    async with asyncio.timeout(self._limits.ping_s):
+                        frame = await self.session.outbox.next()
+                except TimeoutError:
+                    frame = protocol.ping()
+                if frame is None:
+                    break
+                await self._ws.send_str(frame)
+            if self._ending is not None:
+                await self._ws.close(code=self._ending.code, message=self._ending.reason.encode())
+
+
+class Realtime:
+    """Serves `/websocket`."""
+
+    def __init__(self, services: Services, limits: Limits | None = None) -> None:
+        self._services = services
+        self._limits = limits or Limits()
+        self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
+        self._streams = Streams(services)
+        self._connections: set[Connection] = set()
+        self._feed: asyncio.Task[None] | None = None
+
+    def add_to(self, app: web.Application) -> None:
+        """Register the address; the application starts and stops what stands behind it."""
+        app.router.add_get("/websocket", self._connect, allow_head=False)
+        app.on_startup.append(self._start)
+        app.on_shutdown.append(self._stop)
+
+    async def close(self) -> None:
+        """End every connection and stop listening to the workspace."""
+        if self._end_of in self._services.accounts.on_end:
+            self._services.accounts.on_end.remove(self._end_of)
+        for connection in tuple(self._connections):
+            connection.end(GOING_AWAY)
+        if self._feed is not None:
+            self._feed.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._feed
+            self._feed = None
+
+    async def _start(self, _: web.Application) -> None:
+        self._services.accounts.on_end.append(self._end_of)
+        self._feed = asyncio.create_task(self._streams.run())
+
+    async def _stop(self, _: web.Application) -> None:
+        await self.close()
+
+    def _end_of(self, user_id: UserId) -> None:
+        """End a user's connections: password changed or account deactivated (decision 22)."""
+        for connection in tuple(self._connections):
+            if connection.session.user_id == user_id:
+                connection.end(SESSION_ENDED)
+
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        connection = Connection(self._services, self._streams, self._limit, self._limits, request)
+        self._connections.add(connection)
+        try:
+            return await connection.serve()
+        finally:
+            self._connections.discard(connection)

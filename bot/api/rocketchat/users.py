@@ -1,0 +1,195 @@
+"""People and their personal access tokens: `users.*` (decisions 20, 24, 49 and 50)."""
+
+from collections.abc import Mapping
+
+from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post, texts
+from bot.api.rocketchat.shapes import list_params, listed
+from bot.services import Services
+from bot.workspace.user_fields import Roles, read_roles
+from bot.workspace.users import Activation, NewUser, UserUpdate
+from handlers.errors import Fault
+from handlers.match import wrong_type
+from handlers.rocketchat.query import page
+from handlers.rocketchat.validation import INVALID_PARAMS, Branch, Field, Schema
+from handlers.rocketchat.views import JsonObject, user_view
+from storage.clock import iso
+from storage.ids import UserId
+from storage.records.integration import direction
+from storage.records.user import Role, User
+
+USER_NEEDED = Fault('The required "userId" or "username" param was not provided', "error-user-param-not-provided")
+NOT_FOUND = Fault("User not found.")
+FIXED_USERNAME = Fault("A user name cannot be changed", "error-action-not-allowed")
+
+_FOR_ADMINS = ("emails", "roles", "createdAt")
+_PUBLIC_PATHS = frozenset({"_id", "username", "name", "type", "status", "active"})
+_ALL_PATHS = _PUBLIC_PATHS | {"roles", "createdAt", "emails.address", "emails.verified"}
+
+
+async def create(services: Services, request: ApiRequest) -> Reply:
+    """Make a user; `roles` are Rocket.Chat's names or ours."""
+    roles = _roles(request.params, None)
+    if isinstance(roles, Fault):
+        return roles
+    new = NewUser(
+        username=str(request.params["username"]),
+        name=str(request.params["name"]),
+        password=str(request.params["password"]),
+        email=str(request.params["email"]),
+        role=roles.role if roles else Role.VIEWER,
+        is_bot=roles.is_bot if roles else False,
+    )
+    made = await services.users.create(request.user, new)
+    if isinstance(made, Fault):
+        return made
+    return await _with_activity(services, request, made, request.flag("active"))
+
+
+async def info(services: Services, request: ApiRequest) -> Reply:
+    """Show one user, by `userId` or `username`."""
+    user_id, username = request.text("userId"), request.text("username")
+    if user_id is None and username is None:
+        return USER_NEEDED
+    directory = services.directory
+    user = await (directory.user(UserId(user_id)) if user_id else directory.user_named(username or ""))
+    if user is None or user.org_id != directory.org:
+        return NOT_FOUND
+    return {"user": _shown(user, request.user)}
+
+
+async def list_users(services: Services, request: ApiRequest) -> Reply:
+    """List users; who is no admin may not filter by what they are not shown either."""
+    caller = request.user
+    params = list_params(request, _ALL_PATHS if caller.role.at_least(Role.ADMIN) else _PUBLIC_PATHS)
+    if isinstance(params, Fault):
+        return params
+    shown, total = page((_shown(user, caller) for user in await services.directory.users()), params)
+    return listed("users", shown, params, total)
+
+
+async def update(services: Services, request: ApiRequest) -> Reply:
+    """Change what `data` holds of a user: `name`, `email`, `password`, `roles` and `active`."""
+    user_id, data = UserId(str(request.params["userId"])), request.params["data"]
+    if not isinstance(data, Mapping):
+        return Fault("must be object", INVALID_PARAMS)
+    for key in ("name", "email", "password", "username"):
+        if not isinstance(data.get(key, ""), str):
+            return Fault(wrong_type(data[key], "string", key))
+    if not isinstance(data.get("active", False), bool):
+        return Fault(wrong_type(data["active"], "boolean", "active"))
+    current = await services.directory.user(user_id)
+    if current is not None and data.get("username", current.username) != current.username:
+        return FIXED_USERNAME
+    roles = _roles(data, current)
+    if isinstance(roles, Fault):
+        return roles
+    changes = UserUpdate(
+        name=data.get("name"),
+        email=data.get("email"),
+        password=data.get("password"),
+        role=roles.role if roles else None,
+        is_bot=roles.is_bot if roles else None,
+    )
+    changed = await services.users.update(request.user, user_id, changes)
+    if isinstance(changed, Fault):
+        return changed
+    return await _with_activity(services, request, changed, data.get("active"))
+
+
+async def set_active_status(services: Services, request: ApiRequest) -> Reply:
+    """Activate or deactivate a user; the answer names the hooks this disabled (decision 24)."""
+    active = request.flag("activeStatus")  # also the text a form holds
+    if active is None:
+        return Fault(wrong_type(request.params["activeStatus"], "boolean", "activeStatus"))
+    done = await services.users.set_active(request.user, UserId(str(request.params["userId"])), active=active)
+    if isinstance(done, Fault):
+        return done
+    return {"user": {"_id": done.user.id, "active": done.user.active}, **_disabled(done)}
+
+
+async def generate_token(services: Services, request: ApiRequest) -> Reply:
+    """Make a personal access token, shown this once."""
+    token = await services.accounts.generate(request.user, request.text("tokenName") or "")
+    return token if isinstance(token, Fault) else {"token": token}
+
+
+async def regenerate_token(services: Services, request: ApiRequest) -> Reply:
+    """Replace a personal access token, shown this once."""
+    token = await services.accounts.regenerate(request.user, request.text("tokenName") or "")
+    return token if isinstance(token, Fault) else {"token": token}
+
+
+async def list_tokens(services: Services, request: ApiRequest) -> Reply:
+    """List one's own personal access tokens by name and last characters."""
+    tokens = await services.accounts.personal_tokens(request.user)
+    return {
+        "tokens": [
+            {
+                "name": token.name,
+                "createdAt": iso(token.created_at),
+                "lastTokenPart": token.last_part,
+                "bypassTwoFactor": False,
+            }
+            for token in tokens
+        ]
+    }
+
+
+async def remove_token(services: Services, request: ApiRequest) -> Reply:
+    """Remove a personal access token."""
+    return await services.accounts.remove(request.user, request.text("tokenName") or "") or {}
+
+
+def _shown(user: User, viewer: User) -> JsonObject:
+    """Show a user: admins see everybody's e-mail addresses and roles, others only their own."""
+    everything = viewer.role.at_least(Role.ADMIN) or viewer.id == user.id
+    view = user_view(user, with_emails=everything)
+    return view if everything else {key: value for key, value in view.items() if key not in _FOR_ADMINS}
+
+
+def _roles(given: Mapping[str, object], current: User | None) -> Roles | Fault | None:
+    """Read the roles a body names under `roles`, or under `role` as older clients do."""
+    key = "roles" if given.get("roles") is not None else "role"
+    value = given.get(key)
+    if value is None:
+        return None
+    names = texts(value)
+    if isinstance(value, str) or (isinstance(value, list) and len(names) == len(value)):
+        return read_roles(names, current)
+    return Fault(wrong_type(value, "array of strings", key))
+
+
+async def _with_activity(services: Services, request: ApiRequest, user: User, active: bool | None) -> Reply:
+    """Answer with a user after switching them on or off, where the body asks for that."""
+    if active is None or active == user.active:
+        return {"user": _shown(user, request.user)}
+    done = await services.users.set_active(request.user, user.id, active=active)
+    return done if isinstance(done, Fault) else {"user": _shown(done.user, request.user), **_disabled(done)}
+
+
+def _disabled(done: Activation) -> JsonObject:
+    hooks = [{"_id": hook.id, "name": hook.name, "type": direction(hook).value} for hook in done.disabled]
+    return {"disabledIntegrations": hooks} if hooks else {}
+
+
+def _schema(*fields: Field, required: tuple[str, ...]) -> Schema:
+    return (Branch(fields, required=required, closed=False),)
+
+
+_CREATE = _schema(
+    *(Field(name) for name in ("email", "name", "password", "username")),
+    required=("email", "name", "password", "username"),
+)
+_ACTIVE = _schema(Field("userId"), required=("userId", "activeStatus"))
+
+CALLS: tuple[Call, ...] = (
+    post("users.create", create, schema=_CREATE),
+    get("users.info", info),
+    get("users.list", list_users),
+    post("users.update", update, schema=_schema(Field("userId"), required=("userId", "data"))),
+    post("users.setActiveStatus", set_active_status, schema=_ACTIVE),
+    post("users.generatePersonalAccessToken", generate_token),
+    post("users.regeneratePersonalAccessToken", regenerate_token),
+    get("users.getPersonalAccessTokens", list_tokens),
+    post("users.removePersonalAccessToken", remove_token),
+)

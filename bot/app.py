@@ -1,0 +1,38 @@
+"""The web application: every door on one set of routes."""
+
+from aiohttp import web
+
+from bot.api.realtime.door import Realtime
+from bot.api.rocketchat import all_calls
+from bot.api.rocketchat.calls import Api
+from bot.api.rocketchat.session import info
+from bot.services import Services
+from bot.web.files import FileRoutes
+from bot.web.health import HealthRoutes
+from bot.web.hooks import HookRoutes
+from bot.web.limits import RateLimit
+from bot.web.middleware import observe
+
+
+def make_app(services: Services) -> web.Application:
+    """Wire the doors; nothing is opened here."""
+    app = web.Application(
+        middlewares=[observe(services.clock, services.metrics, services.settings.trusted_proxies)],
+        client_max_size=services.settings.max_body_bytes,
+    )
+    HookRoutes(
+        services.directory,
+        services.receive,
+        services.hooks,
+        RateLimit(services.settings.hook_rate_per_minute, services.clock),
+        services.clock,
+        services.metrics,
+        services.settings.max_body_bytes,
+    ).add_to(app)
+    app.router.add_get("/api/info", info)
+    Api(services, all_calls()).add_to(app)
+    realtime = Realtime(services)
+    realtime.add_to(app)
+    FileRoutes(services).add_to(app)
+    HealthRoutes(services.store, services.supervisor, services.metrics).add_to(app)
+    return app

@@ -1,0 +1,168 @@
+"""The composition root: opens the store and wires everything else; it alone names a concrete driver."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from zoneinfo import ZoneInfo
+
+from bot.flows.deliver import Deliver
+from bot.flows.fanout import Fanout
+from bot.flows.notices import Notices
+from bot.flows.receive import Receive
+from bot.flows.respond import Respond
+from bot.folder import Folder
+from bot.metrics import Metrics
+from bot.outbound import Outbound
+from bot.services import Services
+from bot.settings import Settings, SettingsFault
+from bot.workers.delivery import DeliveryWorker
+from bot.workers.supervisor import Supervisor
+from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfirmed_uploads
+from bot.workspace.accounts import Accounts
+from bot.workspace.commands import CommandDoor
+from bot.workspace.directory import Directory
+from bot.workspace.first_start import FirstStart, first_start, organisation
+from bot.workspace.hooks import Hooks
+from bot.workspace.messages import Messages
+from bot.workspace.passwords import Passwords
+from bot.workspace.posting import Posting
+from bot.workspace.replay import Replay
+from bot.workspace.rooms import Rooms
+from bot.workspace.stream import Stream
+from bot.workspace.uploads import Uploads
+from bot.workspace.users import Users
+from handlers.formatter import available
+from handlers.outgoing.scopes import hook_scopes
+from handlers.targets import AllowList
+from storage.clock import Clock
+from storage.errors import StorageError
+from storage.ports import Store
+from storage.sqlite.store import open_store
+from storage.sqlite.upkeep import backup
+from storage.vault import Vault, load_key_file, parse_keys
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, folder: Folder, clock: Clock, *, base_url: str, serving: bool
+) -> AsyncIterator[tuple[Services, FirstStart | None]]:
+    """Open a data folder and wire the workspace on it; the first time also fill it.
+
+    `serving` marks the one process that owns the queue. Raises StorageError with one clear sentence.
+    """
+    vault = _vault(settings, folder)
+    copy = folder.backups / f"before-migration-{clock.now()}.db"
+    store = open_store(
+        folder.database,
+        vault,
+        clock,
+        hook_scopes,
+        serving=serving,
+        before_migration=lambda: backup(folder.database, copy, None),
+    )
+    try:
+        passwords = Passwords()
+        org = await organisation(store, clock)
+        first = await first_start(store, org, settings, passwords, clock)
+        if isinstance(first, SettingsFault):
+            raise StorageError(first.text)
+        directory = Directory(store, org)
+        stream = Stream(store, await store.last_event())
+        services = _wire(settings, folder, clock, store, directory, stream, passwords, base_url)
+        try:
+            yield services, first
+        finally:
+            await services.accounts.close()
+    finally:
+        await store.close()
+
+
+def _vault(settings: Settings, folder: Folder) -> Vault:
+    if settings.encryption_key is not None:
+        return Vault(parse_keys(settings.encryption_key.get_secret_value()))
+    return Vault(load_key_file(folder.key_file))
+
+
+def _wire(
+    settings: Settings,
+    folder: Folder,
+    clock: Clock,
+    store: Store,
+    directory: Directory,
+    stream: Stream,
+    passwords: Passwords,
+    base_url: str,
+) -> Services:
+    allow = AllowList.parse(settings.allow_targets)
+    metrics = Metrics(clock)
+    fanout = Fanout(directory, store, store, clock)
+    posting = Posting(directory, store, fanout, clock)
+    accounts = Accounts(store, directory, passwords, clock)
+    hooks = Hooks(directory, store, fanout, clock, allow)
+    notices = Notices(directory, posting)
+    outbound = Outbound(allow, limit=settings.outgoing_concurrency)
+    uploads = Uploads(
+        directory,
+        store,
+        posting,
+        fanout,
+        clock,
+        folder.uploads,
+        max_bytes=settings.max_upload_bytes,
+        quota_bytes=settings.upload_quota_bytes,
+        max_chars=settings.message_max_chars,
+    )
+    deliver = Deliver(
+        sender=outbound,
+        directory=directory,
+        fanout=fanout,
+        respond=Respond(directory, posting, notices, max_chars=settings.message_max_chars),
+        notices=notices,
+        secrets=store,
+        clock=clock,
+        meter=metrics,
+        site_url=base_url,
+        deadline_s=settings.outgoing_timeout_s,
+    )
+    worker = DeliveryWorker(
+        store, deliver, clock, concurrency=settings.outgoing_concurrency, deadline_s=settings.outgoing_timeout_s
+    )
+    store.subscribe(worker.heard)
+
+    async def changed_elsewhere() -> None:
+        directory.clear()
+        await stream.read_elsewhere()
+        worker.notify()
+
+    supervisor = Supervisor(
+        (
+            foreign_commits(store, changed_elsewhere),
+            held_expiry(store),
+            retention(store, clock),
+            unconfirmed_uploads(uploads.purge_unconfirmed, clock),
+            worker,
+        ),
+        clock,
+    )
+    return Services(
+        settings=settings,
+        base_url=base_url,
+        folder=folder.path,
+        clock=clock,
+        store=store,
+        directory=directory,
+        stream=stream,
+        fanout=fanout,
+        posting=posting,
+        rooms=Rooms(directory, store, fanout, posting, clock, hooks.rename_room),
+        messages=Messages(directory, store, store, fanout, posting, clock, settings.message_max_chars),
+        users=Users(store, directory, fanout, posting, accounts, passwords, clock),
+        accounts=accounts,
+        hooks=hooks,
+        replay=Replay(store, directory, fanout, clock, site_url=base_url),
+        receive=Receive(directory, posting, store, available(), notices, clock, settings.message_max_chars),
+        uploads=uploads,
+        commands=CommandDoor(store, directory, hooks, posting, clock, ZoneInfo(settings.time_zone)),
+        outbound=outbound,
+        metrics=metrics,
+        supervisor=supervisor,
+    )

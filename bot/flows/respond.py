@@ -1,0 +1,76 @@
+"""Post what a receiver answered: in whose name, and into which room (`rocketchat.md` §7.1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.flows.notices import Notices
+from bot.workspace.directory import Directory
+from bot.workspace.posting import INVALID_CHANNEL, Posting, Prepared
+from handlers.errors import Fault
+from handlers.message import Defaults, DraftFault, read_draft
+from handlers.outgoing import steps
+from storage.ids import RoomId
+from storage.records.changes import Changes
+from storage.records.integration import OutgoingHook
+from storage.records.user import User
+
+ARCHIVED = "error-room-archived"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What became of an answer, and what to write for it."""
+
+    step: str
+    changes: Changes
+    message_id: str | None = None
+    error: str | None = None
+
+
+class Respond:
+    """Turns answers into messages; nothing is written before the caller's settle."""
+
+    def __init__(self, directory: Directory, posting: Posting, notices: Notices, *, max_chars: int) -> None:
+        self._directory = directory
+        self._posting = posting
+        self._notices = notices
+        self._max_chars = max_chars
+
+    async def prepare(
+        self,
+        hook: OutgoingHook,
+        content: Mapping[str, object],
+        *,
+        room_id: RoomId | None,
+        username: str,
+        hops: int,
+    ) -> Response:
+        """Prepare an answer's message; `room_id` and `username` are those of the event."""
+        draft = read_draft(content, Defaults(hook.alias, hook.avatar, hook.emoji), max_chars=self._max_chars)
+        if isinstance(draft, DraftFault):
+            return _failed(draft.error)
+        poster = await self._poster(hook, username)
+        if poster is None:
+            return _failed(f"The user {hook.username}, whom the webhook posts as, is not there any more.")
+        prepared: Prepared | Fault = INVALID_CHANNEL
+        place = ""
+        for place in filter(None, (*draft.destinations[:1], hook.target_room, room_id)):
+            prepared = await self._posting.prepare(draft, poster, [place], hook=hook, hops=hops)
+            if prepared != INVALID_CHANNEL:
+                break
+        if isinstance(prepared, Fault):
+            told = await self._notices.archived(hook, place) if prepared.code == ARCHIVED else Changes()
+            return _failed(prepared.bracketed, told)
+        return Response(step=steps.RESPONSE_POSTED, changes=prepared.changes, message_id=prepared.messages[0].id)
+
+    async def _poster(self, hook: OutgoingHook, username: str) -> User | None:
+        wanted = (username, hook.username) if hook.impersonate_user else (hook.username,)
+        for name in wanted:
+            user = await self._directory.user_named(name)
+            if user is not None and user.active:
+                return user
+        return None
+
+
+def _failed(error: str, changes: Changes | None = None) -> Response:
+    return Response(step=steps.POSTING_FAILED, changes=changes or Changes(), error=error)

@@ -1,0 +1,223 @@
+"""Works off the queue: claims due deliveries, attempts many at once, settles each (delivery.md §3)."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain, repeat
+from typing import Protocol
+
+import structlog
+
+from handlers.outgoing.events import OutgoingEvent
+from storage.clock import Clock
+from storage.errors import Gone, StorageError, Taken, Unavailable
+from storage.ids import LaneId
+from storage.ports import Queue
+from storage.records.event import Event, EventKind
+from storage.records.queue import Claimed, Leased, Settle
+
+LANE_SLOTS = 16
+"""Attempts of one lane under way at once; 1 when it is ordered (decision 44)."""
+LEASE_DEADLINES = 3
+"""A lease lasts this many attempt deadlines (delivery.md §3)."""
+POLL_S = 1.0
+"""How often to look without being woken; nothing depends on being woken."""
+SHORTEST_WAIT_S = 0.01
+GRACE_S = 8.0
+"""How long attempts may go on after a stop before they are given back."""
+OWN_FAULT_MS = 5_000
+"""When a delivery is tried again that our own storage kept from an end."""
+SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1.0)
+"""Waits between tries to settle while the store cannot be written; the last one repeats."""
+
+_MAY_QUEUE = frozenset({EventKind.DELIVERY_REPLAYED, EventKind.INTEGRATION_CHANGED})
+"""Kinds after which something may be due, beside those webhooks hear of."""
+_HOOK_CHANGES = frozenset({EventKind.INTEGRATION_CHANGED, EventKind.INTEGRATION_REMOVED})
+
+log = structlog.get_logger()
+
+
+class Attempts(Protocol):
+    """What is done with a claimed delivery."""
+
+    async def attempt(self, leased: Leased) -> Settle: ...
+    def release(self, leased: Leased, *, after_ms: int = 0) -> Settle: ...
+
+
+class DeliveryWorker:
+    """Runs until it is cancelled; then lets attempts finish, and gives back those that do not.
+
+    It counts a slot as free from the moment its settle is handed to the store, which runs calls in the order
+    they are made. No settle is handed over while a claim is under way: the claim might be run after it, find
+    the lane due but, by the count it was given, full, and put it to sleep for a whole lease.
+    """
+
+    name = "delivery"
+
+    def __init__(
+        self,
+        queue: Queue,
+        attempts: Attempts,
+        clock: Clock,
+        *,
+        concurrency: int,
+        deadline_s: float,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._queue = queue
+        self._attempts = attempts
+        self._clock = clock
+        self._concurrency = concurrency
+        self._lease_ms = round(LEASE_DEADLINES * deadline_s * 1000)
+        self._grace_s = grace_s
+        self._running: dict[asyncio.Task[None], Leased] = {}
+        self._slots: dict[int, LaneId] = {}
+        """The lanes of the leases whose slots are taken, by lease."""
+        self._changed: set[object] = set()
+        """Hooks that changed since the last claim began."""
+        self._claiming: asyncio.Task[Claimed] | None = None
+        self._between_claims = asyncio.Event()
+        self._between_claims.set()
+        self._wake = asyncio.Event()
+
+    def heard(self, events: Sequence[Event]) -> None:
+        """Take the events of a commit: look for new work, and end calls for removed hooks at once.
+
+        Such a call's result would be dropped anyway, and one that has not begun must not (delivery.md §1).
+        """
+        for event in events:
+            if event.kind in _HOOK_CHANGES:
+                self._changed.add(event.body.get("id"))
+            if event.kind is EventKind.INTEGRATION_REMOVED:
+                for task, leased in self._running.items():
+                    if leased.hook.id == event.body.get("id"):
+                        task.cancel()
+            if event.kind in _MAY_QUEUE or OutgoingEvent.of(event.kind):
+                self.notify()
+
+    def notify(self) -> None:
+        """Ring the bell: something may be due."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and attempt until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                wait = await self._claim()
+                if wait > 0:
+                    # not wait_for: up to Python 3.11 it loses a cancellation that comes with the bell
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(wait):
+                            await self._wake.wait()
+        finally:
+            await self._drain()
+
+    # --- claim --------------------------------------------------------------------------------------
+
+    async def _claim(self) -> float:
+        """Start what is due; return how many seconds to wait for more."""
+        free = self._concurrency - len(self._running)
+        if free <= 0:
+            return POLL_S
+        try:
+            claimed = await self._claimed(free)
+        except Unavailable as error:
+            log.warning("claim", fault=error.code)
+            return POLL_S
+        for leased in claimed.leases:
+            # what changed while it was claimed is claimed again, as it is now
+            is_stale = leased.hook.id in self._changed
+            self._start(leased, self._release(leased) if is_stale else self._attempt(leased))
+        await asyncio.sleep(0)  # settles that waited for the claim go first
+        if claimed.leases:
+            return 0.0
+        due_in = POLL_S if claimed.next_at is None else (claimed.next_at - self._clock.steady()) / 1000
+        return min(max(due_in, SHORTEST_WAIT_S), POLL_S)
+
+    async def _claimed(self, free: int) -> Claimed:
+        self._changed.clear()
+        self._between_claims.clear()
+        self._claiming = asyncio.create_task(
+            self._queue.claim(
+                now=self._clock.steady(),
+                limit=free,
+                busy=Counter(self._slots.values()),
+                lease_ms=self._lease_ms,
+                lane_slots=LANE_SLOTS,
+            )
+        )
+        try:
+            claimed = await asyncio.shield(self._claiming)
+        finally:
+            self._between_claims.set()
+        self._claiming = None
+        return claimed
+
+    def _start(self, leased: Leased, work: Coroutine[None, None, None]) -> None:
+        self._slots[leased.lease] = leased.delivery.lane_id
+        task = asyncio.create_task(work)
+        self._running[task] = leased
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        leased = self._running.pop(task)
+        self._slots.pop(leased.lease, None)
+        if not task.cancelled() and (error := task.exception()):
+            # no settle: the lease runs out and counts, so that what keeps failing ends as poison
+            log.error("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=type(error).__name__)
+        self.notify()
+
+    # --- attempt and settle -------------------------------------------------------------------------
+
+    async def _attempt(self, leased: Leased) -> None:
+        try:
+            settle = await self._attempts.attempt(leased)
+        except StorageError as error:
+            log.warning("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=error.code)
+            settle = self._attempts.release(leased, after_ms=OWN_FAULT_MS)
+        await self._settle(leased, settle)
+
+    async def _release(self, leased: Leased) -> None:
+        await self._settle(leased, self._attempts.release(leased))
+
+    async def _settle(self, leased: Leased, settle: Settle) -> None:
+        """Write an end, trying again until the lease is over; a fenced one is dropped silently."""
+        for pause in chain(SETTLE_PAUSES_S, repeat(SETTLE_PAUSES_S[-1])):
+            while not self._between_claims.is_set():
+                await self._between_claims.wait()
+            self._slots.pop(leased.lease, None)
+            try:
+                await self._queue.settle(settle)
+                return
+            except (Taken, Gone):
+                # the hook or room changed meanwhile: the attempt's end stands without what it causes
+                settle = replace(settle, changes=None)
+            except Unavailable as error:
+                log.warning("settle", delivery=leased.delivery.id, fault=error.code)
+                self._slots[leased.lease] = leased.delivery.lane_id
+                if self._clock.steady() >= leased.until:
+                    return
+                await asyncio.sleep(pause)
+
+    # --- stop ---------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Let attempts finish for a while, then give back what has not: a stop is not an attempt."""
+        left: list[Leased] = []
+        if self._claiming is not None:
+            with suppress(StorageError):
+                left += (await self._claiming).leases
+            self._claiming = None
+        if self._running:
+            _, late = await asyncio.wait(list(self._running), timeout=self._grace_s)
+            left += [self._running[task] for task in late]
+            for task in late:
+                task.cancel()
+        settles = (self._queue.settle(self._attempts.release(leased)) for leased in left)
+        ends = await asyncio.gather(*settles, return_exceptions=True)
+        faults = [end for end in ends if isinstance(end, BaseException)]
+        if faults:  # leases found at the next start are void anyway (decision 45)
+            log.warning("release", count=len(faults), fault=type(faults[0]).__name__)

@@ -1,0 +1,121 @@
+"""From an approved form to the stored integration: what a write sets and what it leaves (`rocketchat.md` §3, §4.4)."""
+
+from dataclasses import dataclass, replace
+
+from bot.workspace.hook_forms import IncomingForm, OutgoingForm
+from bot.workspace.hook_rules import Approved
+from handlers.outgoing.events import OutgoingEvent
+from storage.clock import Millis
+from storage.ids import OrgId, hook_token, integration_id
+from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook
+
+ENGINE = "isolated-vm"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where, when and by whom a hook is made."""
+
+    org: OrgId
+    at: Millis
+    by: Actor
+
+
+def new_incoming(form: IncomingForm, approved: Approved, stamp: Stamp) -> IncomingHook:
+    """Return a new incoming hook with an id and a token of its own."""
+    return IncomingHook(
+        id=integration_id(),
+        org_id=stamp.org,
+        name=form.name,
+        enabled=form.enabled,
+        username=approved.poster.username,
+        user_id=approved.poster.id,
+        channels=approved.channels,
+        token=hook_token(),
+        alias=form.alias,
+        avatar=form.avatar,
+        emoji=form.emoji,
+        script_enabled=form.script_enabled,
+        script=form.script,
+        script_engine=form.script_engine or ENGINE,
+        created_at=stamp.at,
+        created_by=stamp.by,
+        updated_at=stamp.at,
+        override_destination=form.override_destination or False,
+    )
+
+
+def updated_incoming(hook: IncomingHook, form: IncomingForm, approved: Approved) -> IncomingHook:
+    """Return a hook as an update leaves it: posting user and token stay, the override flag unless it was sent."""
+    override = form.override_destination
+    return replace(
+        hook,
+        name=form.name,
+        enabled=form.enabled,
+        channels=approved.channels,
+        alias=form.alias,
+        avatar=form.avatar,
+        emoji=form.emoji,
+        script_enabled=form.script_enabled,
+        script=form.script,
+        script_engine=form.script_engine or hook.script_engine,
+        override_destination=hook.override_destination if override is None else override,
+    )
+
+
+def new_outgoing(form: OutgoingForm, approved: Approved, stamp: Stamp) -> OutgoingHook:
+    """Return a new outgoing hook; its token is the one sent, trigger words exist on messages only."""
+    on_messages = form.event == OutgoingEvent.SEND_MESSAGE
+    return OutgoingHook(
+        id=integration_id(),
+        org_id=stamp.org,
+        name=form.name,
+        enabled=form.enabled,
+        username=approved.poster.username,
+        user_id=approved.poster.id,
+        channels=approved.channels,
+        token=form.token,
+        alias=form.alias,
+        avatar=form.avatar,
+        emoji=form.emoji,
+        script_enabled=form.script_enabled,
+        script=form.script,
+        script_engine=form.script_engine or ENGINE,
+        created_at=stamp.at,
+        created_by=stamp.by,
+        updated_at=stamp.at,
+        event=form.event,
+        urls=form.urls or (),
+        target_room=form.target_room,
+        trigger_words=(form.trigger_words or ()) if on_messages else (),
+        trigger_word_anywhere=form.trigger_word_anywhere and on_messages,
+        run_on_edits=form.run_on_edits,
+        impersonate_user=form.impersonate_user,
+        retry_failed_calls=form.retry_failed_calls,
+        retry_count=form.retry_count,
+        retry_delay=form.retry_delay,
+    )
+
+
+def updated_outgoing(hook: OutgoingHook, form: OutgoingForm, approved: Approved, stamp: Stamp) -> OutgoingHook:
+    """Return a hook with every field replaced, but its origin and what REST does not know (decision 35)."""
+    return replace(
+        new_outgoing(form, approved, stamp),
+        id=hook.id,
+        created_at=hook.created_at,
+        created_by=hook.created_by,
+        version=hook.version,
+        expires_at=hook.expires_at,
+        ordered=hook.ordered,
+        signing_keys=hook.signing_keys,
+    )
+
+
+def with_room_renamed(hook: Hook, old: str, new: str) -> Hook:
+    """Return a hook that names a room by its new name (decision 25); a target room may stand without `#`."""
+    names = {f"#{old}": f"#{new}", old: new}
+    channels = tuple(f"#{new}" if channel == f"#{old}" else channel for channel in hook.channels)
+    changed = replace(hook, channels=channels)
+    if isinstance(changed, OutgoingHook) and changed.target_room:
+        return replace(changed, target_room=names.get(changed.target_room, changed.target_room))
+    return changed

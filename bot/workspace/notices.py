@@ -1,0 +1,34 @@
+"""What only one person reads: messages that are shown to them wherever they are connected, and kept nowhere."""
+
+from collections.abc import Callable, Mapping
+
+from storage.ids import UserId
+
+Notice = Mapping[str, object]
+"""A message as the wire shows it."""
+Listener = Callable[[Notice], None]
+
+
+class Notices:
+    """Hands each notice to the connections its reader has at that moment; without any it is lost (decision 57)."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[UserId, list[Listener]] = {}
+
+    def subscribe(self, user_id: UserId, listener: Listener) -> Callable[[], None]:
+        """Call back with every notice for a user, until what this returns is called."""
+        listeners = self._listeners.setdefault(user_id, [])
+        listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in listeners:
+                listeners.remove(listener)
+            if not listeners and self._listeners.get(user_id) is listeners:
+                del self._listeners[user_id]
+
+        return unsubscribe
+
+    def send(self, user_id: UserId, notice: Notice) -> None:
+        """Show a notice to a user; listeners must not block."""
+        for listener in tuple(self._listeners.get(user_id, ())):
+            listener(notice)

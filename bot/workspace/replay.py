@@ -1,0 +1,180 @@
+"""The history of outgoing hooks: show it, clear it, and run an entry again (`rocketchat.md` §8)."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.flows.fanout import Fanout
+from bot.workspace.directory import Directory
+from handlers.errors import Fault
+from handlers.outgoing.events import OutgoingEvent
+from handlers.outgoing.history import history_view
+from handlers.outgoing.replayed import unwrap, wrap
+from handlers.permissions import MANAGE_OUTGOING, MANAGE_OWN_OUTGOING, permissions
+from handlers.rocketchat.views import JsonObject, message_view
+from storage.clock import Clock, parse_iso
+from storage.ids import IntegrationId, MessageId, RoomId, UserId
+from storage.ports import Events, History, Integrations, Ledger, Messages, Secrets
+from storage.records.changes import Changes, Fact
+from storage.records.delivery import Attempt, NewDelivery
+from storage.records.event import Event, EventKind, NewEvent
+from storage.records.integration import Hook, OutgoingHook
+from storage.records.user import User
+
+MOST_FILTERED = 1_000
+"""Entries looked through when a caller filters or sorts a history, the newest ones."""
+
+UNAUTHORIZED = Fault("Unauthorized", "not_authorized")
+INVALID_INTEGRATION = Fault("Invalid integration", "error-invalid-integration")
+INVALID_HISTORY = Fault("Invalid Integration History", "error-invalid-integration-history")
+NOT_OUTGOING = Fault("The integration type to replay must be an outgoing webhook.", "integration-type-must-be-outgoing")
+NO_DATA = Fault("The history data must be defined to replay an integration.", "history-data-must-be-defined")
+ADDRESS_REMOVED = Fault(
+    "The webhook does not call this address any more; add it again before you replay.", "error-invalid-urls"
+)
+
+
+class ReplayStore(Ledger, Integrations, History, Events, Messages, Secrets, Protocol):
+    """What history is read from and replays are written to."""
+
+
+class Replay:
+    """Each method checks the caller's right first; the texts are those of the realtime methods."""
+
+    def __init__(
+        self, store: ReplayStore, directory: Directory, fanout: Fanout, clock: Clock, *, site_url: str
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._fanout = fanout
+        self._clock = clock
+        self._site_url = site_url
+
+    async def replay(self, actor: User, hook_id: str, entry_id: str) -> Fault | None:
+        """Run an entry again: its event and address, with message, room and user as they are now."""
+        hook = await self._hook(actor, hook_id)
+        if isinstance(hook, Fault):
+            return hook
+        attempt = await self._store.attempt(entry_id)
+        if attempt is None or attempt.integration_id != hook.id:
+            return INVALID_HISTORY
+        if not isinstance(hook, OutgoingHook):
+            return NOT_OUTGOING
+        event = await self._store.event(attempt.event_seq)
+        fresh = None if event is None else await self._fresh(event)
+        if event is None or fresh is None or attempt.url_hash is None:
+            return NO_DATA
+        if attempt.url_hash not in map(self._store.lookup, hook.urls):
+            return ADDRESS_REMOVED
+        await self._store.commit(Changes(facts=(self._fact(actor, hook, attempt, event, fresh),)))
+        return None
+
+    async def clear(self, actor: User, hook_id: str) -> Fault | None:
+        """Forget a hook's history."""
+        hook = await self._hook(actor, hook_id)
+        if isinstance(hook, Fault):
+            return hook
+        await self._store.clear_attempts(hook.id)
+        return None
+
+    # --- entries ------------------------------------------------------------------------------------
+
+    async def page(
+        self, hook_ids: Sequence[IntegrationId], *, offset: int = 0, count: int = 50, ascending: bool = False
+    ) -> tuple[list[JsonObject], int]:
+        """Return a page of entries by last change, newest first, and the total; rights are the caller's to check."""
+        if not hook_ids:
+            return [], 0
+        attempts, total = await self._store.attempts(hook_ids, ascending=ascending, offset=offset, count=count)
+        hooks: dict[tuple[IntegrationId, int], Hook | None] = {}
+        entries = []
+        for attempt in attempts:
+            key = (attempt.integration_id, attempt.version)
+            if key not in hooks:
+                hooks[key] = await self._store.hook_version(*key)
+            entry = await self._entry(attempt, hooks[key])
+            if entry is not None:
+                entries.append(entry)
+        return entries, total
+
+    async def entries(self, hook_ids: Sequence[IntegrationId]) -> list[JsonObject]:
+        """Return the newest entries, as many as a filter may look through."""
+        return (await self.page(hook_ids, count=MOST_FILTERED))[0]
+
+    async def _entry(self, attempt: Attempt, hook: Hook | None) -> JsonObject | None:
+        event = await self._store.event(attempt.event_seq)
+        if event is None or not isinstance(hook, OutgoingHook):
+            return None  # the event of a call that was never made leaves the stream before its entry
+        kind, body = unwrap(event)
+        return history_view(
+            attempt,
+            hook=hook,
+            url=next((url for url in hook.urls if self._store.lookup(url) == attempt.url_hash), None),
+            kind=kind,
+            body=body,
+            site_url=self._site_url,
+            posted=await self._posted(attempt),
+        )
+
+    async def _posted(self, attempt: Attempt) -> JsonObject | None:
+        message = await self._store.message(MessageId(attempt.message_id)) if attempt.message_id else None
+        if message is None:
+            return None
+        room = await self._directory.room(message.room_id)
+        channel = f"#{room.name}" if room is not None and room.name else message.room_id
+        return {"channel": channel, "message": message_view(message)}
+
+    # --- replay -------------------------------------------------------------------------------------
+
+    async def _hook(self, actor: User, hook_id: str) -> Hook | Fault:
+        held = permissions(actor)
+        if not held & {MANAGE_OUTGOING, MANAGE_OWN_OUTGOING}:
+            return UNAUTHORIZED
+        hook = await self._directory.hook(IntegrationId(hook_id))
+        if hook is None or (MANAGE_OUTGOING not in held and hook.created_by[0] != actor.id):
+            return INVALID_INTEGRATION
+        return hook
+
+    async def _fresh(self, event: Event) -> tuple[EventKind, JsonObject] | None:
+        """Return an event's kind and its facts as they are now; None when what it was about is gone."""
+        kind, body = unwrap(event)
+        fact: Fact | None = None
+        match OutgoingEvent.of(kind):
+            case OutgoingEvent.SEND_MESSAGE | OutgoingEvent.FILE_UPLOADED:
+                message = await self._store.message(MessageId(body["message"]["_id"]))
+                room = await self._directory.room(message.room_id) if message else None
+                author = await self._directory.user(message.user_id) if message else None
+                if message and room and author and kind is EventKind.FILE_UPLOADED:
+                    fact = await self._fanout.file(message, room, author)
+                elif message and room and author:
+                    edited = kind is EventKind.MESSAGE_EDITED
+                    fact = await self._fanout.message(message, room, author, edited=edited)
+            case OutgoingEvent.USER_CREATED:
+                user = await self._directory.user(UserId(body["user"]["_id"]))
+                fact = await self._fanout.user_created(user) if user else None
+            case _:
+                room = await self._directory.room(RoomId(body["room"]["_id"]))
+                user = await self._directory.user(UserId(body["user"]["_id"]))
+                at = parse_iso(body["timestamp"])
+                if room and user and at is not None:
+                    fact = await self._fanout.room(kind, room, user, at=at)
+        return None if fact is None else (kind, dict(fact.event.body))
+
+    def _fact(
+        self, actor: User, hook: OutgoingHook, attempt: Attempt, event: Event, fresh: tuple[EventKind, JsonObject]
+    ) -> Fact:
+        kind, facts = fresh
+        replayed = NewEvent(
+            kind=EventKind.DELIVERY_REPLAYED,
+            org_id=event.org_id,
+            at=self._clock.now(),
+            room_id=event.room_id,
+            user_id=actor.id,
+            body=wrap(kind, facts),
+        )
+        delivery = NewDelivery(
+            integration_id=hook.id,
+            url_hash=attempt.url_hash or b"",
+            trigger_word=attempt.trigger_word,
+            ordered=hook.ordered,
+        )
+        return Fact(event=replayed, deliveries=(delivery,))

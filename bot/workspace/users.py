@@ -1,0 +1,288 @@
+"""Making and changing users: who may, what it drags along, all in one commit (decisions 7, 21, 22, 24, 49)."""
+
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from bot.flows.fanout import Fanout
+from bot.workspace import user_fields
+from bot.workspace.accounts import Accounts
+from bot.workspace.directory import Directory
+from bot.workspace.passwords import Passwords, digest_of, weakness
+from bot.workspace.posting import Posting
+from handlers import permissions
+from handlers.errors import UNAUTHORIZED, Fault
+from handlers.rocketchat.views import user_view
+from storage import ports
+from storage.clock import Clock
+from storage.errors import Taken
+from storage.ids import GENERAL, UserId, random_text
+from storage.records.changes import Changes, Fact, merge
+from storage.records.event import EventKind
+from storage.records.integration import Hook
+from storage.records.user import Role, User
+
+INVALID_USER = Fault("Invalid user", "error-invalid-user")
+NO_NEW_OWNER = Fault(
+    "The role owner is given on the server only: patchbay user role NAME owner", "error-action-not-allowed"
+)
+LAST_OWNER = Fault("The last owner keeps the role; make somebody else owner first", "error-action-not-allowed")
+OWNER_STAYS = Fault("An owner cannot be deactivated; give a lower role first", "error-action-not-allowed")
+
+
+class UsersStore(ports.Ledger, ports.Users, ports.Integrations, Protocol):
+    """What these rules read and write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUser:
+    """A user somebody asks for; the password is in clear."""
+
+    username: str
+    name: str
+    password: str = field(repr=False)
+    email: str | None = None
+    role: Role = Role.VIEWER
+    is_bot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserUpdate:
+    """What to change of a user; None leaves a field as it is."""
+
+    name: str | None = None
+    email: str | None = None
+    password: str | None = field(default=None, repr=False)
+    role: Role | None = None
+    is_bot: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A user after it was activated or deactivated, with the hooks that this disabled (decision 24)."""
+
+    user: User
+    disabled: tuple[Hook, ...] = ()
+
+
+class Users:
+    """Each method checks the actor's right, then commits one unit of work.
+
+    Owners and admins manage users; admins never an owner, nor their own rights. `by_operator` marks the command
+    line, the only door that makes owners.
+    """
+
+    def __init__(
+        self,
+        store: UsersStore,
+        directory: Directory,
+        fanout: Fanout,
+        posting: Posting,
+        accounts: Accounts,
+        passwords: Passwords,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._fanout = fanout
+        self._posting = posting
+        self._accounts = accounts
+        self._passwords = passwords
+        self._clock = clock
+
+    async def create(self, actor: User, new: NewUser, *, by_operator: bool = False) -> User | Fault:
+        """Make a user, who joins `#general` as every new user of Rocket.Chat does."""
+        fault = (
+            self._role_fault(actor, new.role, by_operator=by_operator)
+            or user_fields.username_fault(new.username)
+            or user_fields.name_fault(new.name)
+            or (user_fields.email_fault(new.email) if new.email is not None else None)
+            or weakness(new.password)
+        )
+        if fault:
+            return fault
+        user = User(
+            id=UserId(random_text(17)),
+            org_id=self._directory.org,
+            username=new.username,
+            name=new.name,
+            emails=(new.email,) if new.email is not None else (),
+            role=new.role,
+            is_bot=new.is_bot,
+            created_at=self._clock.now(),
+            password_hash=await self._passwords.hash(digest_of(new.password)),
+        )
+        async with self._accounts.changing:
+            if await self._store.user_named(user.username):
+                return _in_use(user.username)
+            if fault := await self._email_fault(new.email):
+                return fault
+            made = Changes(new_users=(user,), facts=(await self._fanout.user_created(user),))
+            return await self._commit(user, merge(made, await self._welcome(user)))
+
+    async def update(
+        self, actor: User, user_id: UserId, update: UserUpdate, *, by_operator: bool = False
+    ) -> User | Fault:
+        """Change a user; a new password ends the user's sessions, personal tokens stay (decision 22)."""
+        async with self._accounts.changing:
+            user = await self._managed(actor, user_id)
+            if isinstance(user, Fault):
+                return user
+            fault = _fields_fault(update) or await self._change_fault(actor, user, update, by_operator=by_operator)
+            if fault:
+                return fault
+            hashed = await self._passwords.hash(digest_of(update.password)) if update.password is not None else None
+            changed = replace(
+                user,
+                name=user.name if update.name is None else update.name,
+                emails=user.emails if update.email is None else (update.email,),
+                role=update.role or user.role,
+                is_bot=user.is_bot if update.is_bot is None else update.is_bot,
+                password_hash=hashed or user.password_hash,
+            )
+            if hashed is None:
+                return await self._put(actor, changed)
+            ending = await self._accounts.tokens_to_end(user.id, personal=False)
+            return await self._put(actor, changed, Changes(drop_tokens=ending), ends_sessions=True)
+
+    async def set_active(self, actor: User, user_id: UserId, *, active: bool) -> Activation | Fault:
+        """Activate or deactivate a user; deactivating ends everything the user is signed in with.
+
+        It disables the hooks that post as this user and returns them; activating does not enable them again.
+        """
+        async with self._accounts.changing:
+            user = await self._managed(actor, user_id)
+            if isinstance(user, Fault):
+                return user
+            if user.active == active:
+                return Activation(user)
+            changed = replace(user, active=active)
+            if active:
+                put = await self._put(actor, changed)
+                return put if isinstance(put, Fault) else Activation(put)
+            if user.role is Role.OWNER:
+                return OWNER_STAYS
+            hooks = await self._without_poster(actor, user)
+            also = Changes(
+                drop_tokens=await self._accounts.tokens_to_end(user.id, personal=True),
+                put_hooks=hooks,
+                facts=tuple(
+                    self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"_id": hook.id}) for hook in hooks
+                ),
+            )
+            put = await self._put(actor, changed, also, ends_sessions=True)
+            return put if isinstance(put, Fault) else Activation(put, hooks)
+
+    async def set_permission(self, actor: User, user_id: UserId, permission: str, *, granted: bool) -> User | Fault:
+        """Grant a single permission to a user or take it away, whatever the role says (decision 7)."""
+        if permission not in permissions.KNOWN:
+            known = ", ".join(sorted(permissions.KNOWN))
+            return Fault(f"There is no such permission; known are {known}", "error-invalid-permission")
+        async with self._accounts.changing:
+            user = await self._managed(actor, user_id)
+            if isinstance(user, Fault):
+                return user
+            if _on_own_rights(actor, user):
+                return UNAUTHORIZED
+            plain = replace(user, granted=user.granted - {permission}, denied=user.denied - {permission})
+            if granted == (permission in permissions.permissions(plain)):
+                return await self._put(actor, plain)
+            exception = frozenset({permission})
+            if granted:
+                return await self._put(actor, replace(plain, granted=plain.granted | exception))
+            return await self._put(actor, replace(plain, denied=plain.denied | exception))
+
+    # --- who may do what ----------------------------------------------------------------------------
+
+    async def _managed(self, actor: User, user_id: UserId) -> User | Fault:
+        """Find a user the actor may manage."""
+        if not actor.role.at_least(Role.ADMIN):
+            return UNAUTHORIZED
+        user = await self._store.user(user_id)
+        if user is None or user.org_id != self._directory.org:
+            return INVALID_USER
+        return user if actor.role.at_least(user.role) else UNAUTHORIZED
+
+    def _role_fault(self, actor: User, role: Role, *, by_operator: bool) -> Fault | None:
+        if not actor.role.at_least(Role.ADMIN):
+            return UNAUTHORIZED
+        return NO_NEW_OWNER if role is Role.OWNER and not by_operator else None
+
+    async def _change_fault(self, actor: User, user: User, update: UserUpdate, *, by_operator: bool) -> Fault | None:
+        new_role = update.role is not None and update.role is not user.role
+        new_mark = update.is_bot is not None and update.is_bot != user.is_bot
+        if (new_role or new_mark) and _on_own_rights(actor, user):
+            return UNAUTHORIZED
+        if update.role is not None and new_role:
+            if fault := self._role_fault(actor, update.role, by_operator=by_operator):
+                return fault
+            if user.role is Role.OWNER and await self._only_owner(user):
+                return LAST_OWNER
+        if update.email is not None and update.email not in user.emails:
+            return await self._email_fault(update.email, besides=user)
+        return None
+
+    async def _only_owner(self, owner: User) -> bool:
+        others = await self._store.users(self._directory.org)
+        return not any(user.role is Role.OWNER and user.active and user.id != owner.id for user in others)
+
+    async def _email_fault(self, email: str | None, *, besides: User | None = None) -> Fault | None:
+        holder = await self._store.user_with_email(email) if email is not None else None
+        if email is None or holder is None or (besides is not None and holder.id == besides.id):
+            return None
+        return _in_use(email)
+
+    # --- what is written ----------------------------------------------------------------------------
+
+    async def _welcome(self, user: User) -> Changes:
+        room = await self._directory.room(GENERAL)
+        return Changes() if room is None or room.archived else await self._posting.join(room, user)
+
+    async def _without_poster(self, actor: User, poster: User) -> tuple[Hook, ...]:
+        """Return the enabled hooks that post as a user, disabled; each outgoing one holds its queue (decision 14)."""
+        now = self._clock.now()
+        return tuple(
+            replace(
+                hook,
+                enabled=False,
+                updated_at=now,
+                updated_by=(actor.id, actor.username),
+                version=hook.version + 1,
+            )
+            for hook in await self._store.hooks(self._directory.org)
+            if hook.enabled and hook.user_id == poster.id
+        )
+
+    async def _put(
+        self, actor: User, user: User, also: Changes | None = None, *, ends_sessions: bool = False
+    ) -> User | Fault:
+        # another process learns from the fact that it has sockets to close (decisions 22, 28)
+        body = {"user": user_view(user), "sessions_ended": ends_sessions}
+        fact: Fact = self._fanout.plain(EventKind.USER_CHANGED, actor, body)
+        put = await self._commit(user, merge(Changes(put_users=(user,), facts=(fact,)), also or Changes()))
+        if ends_sessions and isinstance(put, User):
+            self._accounts.ended(user.id)
+        return put
+
+    async def _commit(self, user: User, changes: Changes) -> User | Fault:
+        try:
+            await self._store.commit(changes)
+        except Taken:
+            return Fault("Somebody else changed this meanwhile; look at it again and repeat")
+        return user
+
+
+def _on_own_rights(actor: User, user: User) -> bool:
+    """Tell whether somebody acts on their own rights; what an owner took away stays away."""
+    return user.id == actor.id and actor.role is not Role.OWNER
+
+
+def _fields_fault(update: UserUpdate) -> Fault | None:
+    return (
+        (user_fields.name_fault(update.name) if update.name is not None else None)
+        or (user_fields.email_fault(update.email) if update.email is not None else None)
+        or (weakness(update.password) if update.password is not None else None)
+    )
+
+
+def _in_use(value: str) -> Fault:
+    return Fault(f"{value} is already in use :(", "error-field-unavailable")

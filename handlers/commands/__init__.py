@@ -1,0 +1,1 @@
+"""One module per noun; each ends with the constant `NOUN`, which declares its verbs."""

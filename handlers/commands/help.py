@@ -1,0 +1,112 @@
+"""`help`: what the caller may run, made from the declarations; at most 25 lines (commands.md §2.2, §2.9)."""
+
+from collections.abc import Sequence
+
+from handlers.command import Answer, Argument, Call, Command, Noun
+from handlers.line import Problem, ProblemKind, one_line
+from handlers.nearest import nearest
+from storage.records.user import Role
+
+MAX_LINES = 25
+_TOPIC = "topic"
+
+
+async def _run(call: Call) -> Answer | Problem:
+    words = call.values.texts(_TOPIC)
+    if not words:
+        return _overview(call)
+    if words[0].casefold() == "search" and len(words) > 1:
+        return _search(call, words[1:])
+    return _topic(call, words[0], words[1:])
+
+
+def _overview(call: Call) -> Answer:
+    nouns = [(noun, _runnable(call, noun)) for noun in call.commands.nouns]
+    rows = [f"{_words(noun, commands)} - {noun.summary}" for noun, commands in nouns if commands]
+    return _answer(call, "What you may type", rows, "help NOUN [VERB], or help search WORDS")
+
+
+def _topic(call: Call, word: str, verbs: Sequence[str]) -> Answer | Problem:
+    noun = call.commands.noun(word)
+    commands = _runnable(call, noun) if noun else []
+    if noun is None or not commands:
+        names = [each.name for each in call.commands.nouns if _runnable(call, each)]
+        return _unknown(call, word, names)
+    if noun.word:
+        return _details(call, noun.word)
+    if not verbs:
+        rows = [f"{command.usage} - {command.summary}" for command in commands]
+        return _answer(call, _with_aliases(noun.name, noun.summary, noun.aliases), rows, f"help {noun.name} VERB")
+    chosen = noun.verb(verbs[0])
+    if chosen not in commands:
+        return _unknown(call, verbs[0], [command.verb or "" for command in commands])
+    return _details(call, chosen)
+
+
+def _details(call: Call, command: Command) -> Answer:
+    slots = [f"{each.usage} - {each.summary}" for each in command.slots]
+    examples = [f"Example: {call.context.root} {example}" for example in command.examples]
+    return _answer(call, f"{command.usage} - {command.summary}", [*slots, *examples], f"help {command.noun}")
+
+
+def _search(call: Call, words: Sequence[str]) -> Answer:
+    sought = [word.casefold() for word in words]
+    rows = []
+    for noun in call.commands.nouns:
+        for command in _runnable(call, noun):
+            text = f"{noun.summary} {command.usage} {command.summary} {' '.join(noun.aliases)}".casefold()
+            if all(word in text for word in sought):
+                rows.append(f"{command.usage} - {command.summary}")
+    return _answer(call, f'{len(rows)} of your commands mention "{one_line(" ".join(words))}"', rows, "help")
+
+
+def _answer(call: Call, title: str, rows: Sequence[str], following: str) -> Answer:
+    room = MAX_LINES - 2
+    shown = list(rows) if len(rows) <= room else [*rows[: room - 1], f"… and {len(rows) - room + 1} more"]
+    return Answer("\n".join([title, *shown, f"Next: {call.context.root} {following}"]), data=list(rows))
+
+
+def _unknown(call: Call, word: str, known: Sequence[str]) -> Problem:
+    return Problem(
+        kind=ProblemKind.UNKNOWN,
+        text=f'There is no help about "{one_line(word)}".',
+        span=call.values.span(_TOPIC),
+        suggestions=nearest(word, known),
+        allowed=", ".join(known),
+        next="help",
+    )
+
+
+def _runnable(call: Call, noun: Noun) -> list[Command]:
+    return [c for c in noun.commands if c.allows(call.context.actor, call.context.permissions)]
+
+
+def _words(noun: Noun, commands: Sequence[Command]) -> str:
+    verbs = "|".join(command.verb for command in commands if command.verb)
+    return f"{noun.name} {verbs}" if verbs else commands[0].usage
+
+
+def _with_aliases(name: str, summary: str, aliases: Sequence[str]) -> str:
+    also = f" (also {', '.join(aliases)})" if aliases else ""
+    return f"{name}{also} - {summary}"
+
+
+NOUN: Noun = Noun(
+    name="help",
+    summary="what you may type",
+    commands=(
+        Command(
+            noun="help",
+            verb=None,
+            summary="explains all commands, one noun, one verb, or finds words",
+            role=Role.VIEWER,
+            arguments=(
+                Argument(
+                    name=_TOPIC, summary="a noun, a noun and a verb, or search WORDS", required=False, repeated=True
+                ),
+            ),
+            examples=("help", "help in", "help in list", "help search room"),
+            run=_run,
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""One suite for every storage engine, written against the ports."""
