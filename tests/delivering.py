@@ -186,7 +186,7 @@ async def delivering(
     *hooks: Hook,
     allow: str = "127.0.0.1",
     concurrency: int = 32,
-    grace_s: float = 8.0,
+    grace_s: float = 5.0,
     deadline_s: float = 20.0,
 ) -> AsyncIterator[Bench]:
     """Run the delivering side on a file; a fresh one gets Ann, `rocket.cat`, `#general` and the hooks."""

@@ -59,9 +59,15 @@ class Respond:
             if prepared != INVALID_CHANNEL:
                 break
         if isinstance(prepared, Fault):
-            told = await self._notices.archived(hook, place) if prepared.code == ARCHIVED else Changes()
+            told = Changes()
+            if prepared.code == ARCHIVED:
+                told = await self._notices.archived(hook, await self._shown(place))
             return _failed(prepared.bracketed, told)
         return Response(step=steps.RESPONSE_POSTED, changes=prepared.changes, message_id=prepared.messages[0].id)
+
+    async def _shown(self, place: str) -> str:
+        room = await self._directory.room(RoomId(place))
+        return f"#{room.name}" if room is not None and room.name else place
 
     async def _poster(self, hook: OutgoingHook, username: str) -> User | None:
         wanted = (username, hook.username) if hook.impersonate_user else (hook.username,)

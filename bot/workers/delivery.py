@@ -25,8 +25,8 @@ LEASE_DEADLINES = 3
 POLL_S = 1.0
 """How often to look without being woken; nothing depends on being woken."""
 SHORTEST_WAIT_S = 0.01
-GRACE_S = 8.0
-"""How long attempts may go on after a stop before they are given back."""
+GRACE_S = 5.0
+"""How long attempts may go on after a stop before they are given back; the whole server stops within 10 s."""
 OWN_FAULT_MS = 5_000
 """When a delivery is tried again that our own storage kept from an end."""
 SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1.0)

@@ -49,11 +49,11 @@ class OutgoingForm(Form):
     urls: tuple[str, ...] | None
     target_room: str | None
     trigger_words: tuple[str, ...] | None
-    trigger_word_anywhere: bool
+    trigger_word_anywhere: bool | None
     token: str | None
-    run_on_edits: bool
-    impersonate_user: bool
-    retry_failed_calls: bool
+    run_on_edits: bool | None
+    impersonate_user: bool | None
+    retry_failed_calls: bool | None
     retry_count: int | float | None
     retry_delay: str | None
 
@@ -78,7 +78,7 @@ def incoming_form(body: Body) -> IncomingForm:
 
 def outgoing_form(body: Body) -> OutgoingForm:
     """Read the body of an outgoing hook; retry defaults are filled in where retries are on (§3)."""
-    retries = _flag(body, "retryFailedCalls")
+    retries = _switch(body, "retryFailedCalls")
     count, delay = _number(body, "retryCount"), _text(body, "retryDelay")
     if retries:
         count = count if count is not None and count > 0 else DEFAULT_RETRIES
@@ -98,10 +98,10 @@ def outgoing_form(body: Body) -> OutgoingForm:
         urls=_texts(body.get("urls")),
         target_room=_text(body, "targetRoom"),
         trigger_words=() if body.get("triggerWords") is None else _texts(body["triggerWords"]),
-        trigger_word_anywhere=_flag(body, "triggerWordAnywhere"),
+        trigger_word_anywhere=_switch(body, "triggerWordAnywhere"),
         token=_text(body, "token"),
-        run_on_edits=_flag(body, "runOnEdits"),
-        impersonate_user=_flag(body, "impersonateUser"),
+        run_on_edits=_switch(body, "runOnEdits"),
+        impersonate_user=_switch(body, "impersonateUser"),
         retry_failed_calls=retries,
         retry_count=count,
         retry_delay=delay,
@@ -148,6 +148,12 @@ def _text(body: Body, key: str) -> str | None:
 
 def _flag(body: Body, key: str) -> bool:
     return body.get(key) is True
+
+
+def _switch(body: Body, key: str) -> bool | None:
+    """Read an optional boolean; what was not sent is not shown later either."""
+    value = body.get(key)
+    return value if isinstance(value, bool) else None
 
 
 def _number(body: Body, key: str) -> int | float | None:

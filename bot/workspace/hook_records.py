@@ -88,7 +88,7 @@ def new_outgoing(form: OutgoingForm, approved: Approved, stamp: Stamp) -> Outgoi
         urls=form.urls or (),
         target_room=form.target_room,
         trigger_words=(form.trigger_words or ()) if on_messages else (),
-        trigger_word_anywhere=form.trigger_word_anywhere and on_messages,
+        trigger_word_anywhere=form.trigger_word_anywhere if on_messages else None,
         run_on_edits=form.run_on_edits,
         impersonate_user=form.impersonate_user,
         retry_failed_calls=form.retry_failed_calls,

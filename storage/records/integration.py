@@ -73,10 +73,11 @@ class OutgoingHook(Integration):
     urls: tuple[str, ...]
     target_room: str | None = None
     trigger_words: tuple[str, ...] = ()
-    trigger_word_anywhere: bool = False
-    run_on_edits: bool = False
-    impersonate_user: bool = False
-    retry_failed_calls: bool = False
+    # the four switches below are None when no client ever set them: then the wire does not show them
+    trigger_word_anywhere: bool | None = None
+    run_on_edits: bool | None = None
+    impersonate_user: bool | None = None
+    retry_failed_calls: bool | None = None
     retry_count: int | float | None = None
     retry_delay: str | None = None
     ordered: bool = False

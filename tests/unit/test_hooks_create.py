@@ -279,7 +279,7 @@ async def test_a_new_outgoing_hook_is_stored_as_sent(stage: Stage) -> None:
     assert (made.trigger_words, made.trigger_word_anywhere) == (("!deploy",), True)
     assert (made.token, made.target_room, made.alias) == ("s3cret", "#ops", "Ops")
     assert (made.run_on_edits, made.impersonate_user) == (True, True)
-    assert (made.retry_failed_calls, made.retry_count, made.retry_delay) == (False, None, None)
+    assert (made.retry_failed_calls, made.retry_count, made.retry_delay) == (None, None, None)
     assert (await stage.outgoing()).token is None
 
 
@@ -305,7 +305,7 @@ async def test_retry_defaults(stage: Stage, sent: Body, count: float | None, del
 async def test_trigger_words_exist_on_messages_only(stage: Stage, event: str) -> None:
     """On other events the words are dropped (§3)."""
     made = await stage.outgoing(event=event, triggerWords=["!x"], triggerWordAnywhere=True)
-    assert (made.trigger_words, made.trigger_word_anywhere) == ((), False)
+    assert (made.trigger_words, made.trigger_word_anywhere) == ((), None)
 
 
 @pytest.mark.parametrize(

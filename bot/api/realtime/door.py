@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import structlog
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from bot.api.realtime import protocol
 from bot.api.realtime.session import SESSION_ENDED, Ending, Limits, Session
@@ -41,7 +41,6 @@ class Connection:
 
     async def serve(self) -> web.WebSocketResponse:
         """Run the connection to its end."""
-        user_id = None
         try:
             await self._ws.prepare(self._request)
             writer = asyncio.create_task(self._write())
@@ -52,7 +51,6 @@ class Connection:
                     elif message.type is WSMsgType.BINARY:
                         self.end(TEXT_ONLY)
             finally:
-                user_id = self.session.user_id
                 self.session.close()
                 await writer
         finally:
@@ -61,7 +59,7 @@ class Connection:
                 self._abort.cancel()
         structlog.get_logger("patchbay.realtime").info(
             "socket closed",
-            user_id=user_id,
+            user_id=self.session.user_id,
             code=self._ending.code if self._ending else self._ws.close_code,
             reason=self._ending.reason if self._ending else None,
         )
@@ -81,7 +79,7 @@ class Connection:
             self._request.transport.abort()
 
     async def _write(self) -> None:
-        with contextlib.suppress(ClientConnectionResetError, ConnectionError):
+        with contextlib.suppress(ConnectionError):
             while True:
                 try:
                     async with asyncio.timeout(self._limits.ping_s):

@@ -121,7 +121,7 @@ def ready(sub_id: str) -> str:
     return _text(msg="ready", subs=[sub_id])
 
 
-def nosub(sub_id: str, fault: Fault | None = None) -> str:
+def nosub(sub_id: str, fault: Fault | LoginFailure | None = None) -> str:
     """Refuse a subscription, or confirm its end."""
     return _text(msg="nosub", id=sub_id, **({"error": _meteor_error(fault)} if fault else {}))
 

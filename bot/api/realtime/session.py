@@ -1,4 +1,4 @@
-"""One connection: who is logged in, what it has subscribed to, and what happens with each of its frames (decision 55)."""
+"""One connection: who is logged in, what it hears, and what happens with each of its frames (decision 55)."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import structlog
 from bot.api.realtime import protocol
 from bot.api.realtime.methods import METHODS, MethodCall
 from bot.api.realtime.outbox import Outbox
-from bot.api.realtime.protocol import Connect, Frame, Method, Ping, Pong, Sub, Unreadable, Unsub
+from bot.api.realtime.protocol import Connect, Method, Ping, Pong, Sub, Unreadable, Unsub
 from bot.api.realtime.streams import Streams, Subscribed
 from bot.services import Services
 from bot.web.limits import Allowance, RateLimit
@@ -73,9 +73,9 @@ class Session:
         self._address = address
         self._end = end
         self._connected = False
+        self._closed = False
         self._token = ""
         self._subscribed: dict[str, Subscribed] = {}
-        self._log = structlog.get_logger("patchbay.realtime")
         self.user_id: UserId | None = None
         self.outbox = Outbox(most_frames=limits.pending_frames, most_bytes=limits.pending_bytes)
         self._deadline = self._start_deadline()
@@ -87,19 +87,22 @@ class Session:
 
     async def caller(self) -> User | None:
         """Return who is logged in; a session that was ended elsewhere ends the connection."""
-        if self.user_id is None:
+        user_id, token = self.user_id, self._token
+        if user_id is None or self._closed:
             return None
-        user = await self._services.accounts.authenticate(self.user_id, self._token)
-        if user is None and self.user_id is not None:
+        user = await self._services.accounts.authenticate(user_id, token)
+        if token != self._token:  # logged out, or in anew, meanwhile
+            return None
+        if user is None:
             self._end(SESSION_ENDED)
         return user
 
     def close(self) -> None:
         """Give up everything the connection holds."""
+        self._closed = True
         self._deadline.cancel()
         self.outbox.finish()
         self._unsubscribe_all()
-        self.user_id = None
 
     async def receive(self, text: str) -> None:
         """Handle one frame."""
@@ -140,7 +143,8 @@ class Session:
         except Unavailable:
             self._refuse(frame, UNAVAILABLE)
         except Exception:  # the connection goes on; the log has the trace
-            self._log.exception("unexpected fault in a frame", frame=type(frame).__name__, user_id=self.user_id)
+            log = structlog.get_logger("patchbay.realtime")
+            log.exception("unexpected fault in a frame", frame=type(frame).__name__, user_id=self.user_id)
             self._refuse(frame, Fault("Internal server error", status=500))
 
     def _refuse(self, frame: Method | Sub, fault: Fault | LoginFailure) -> None:

@@ -5,7 +5,7 @@ event anew, so a membership, role or session that ended a moment ago leaks nothi
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol  # Any: bodies of events are parsed JSON
@@ -66,7 +66,6 @@ class Streams:
         self._services = services
         self._topics: dict[Topic, set[Subscribed]] = {}
         self._sending: set[asyncio.Task[None]] = set()
-        self._log = structlog.get_logger("patchbay.realtime")
 
     async def subscribe(self, listener: Listener, user: User, stream: str, event: object) -> Subscribed | Fault:
         """Add a subscription, if the user may hear this event at all."""
@@ -103,7 +102,7 @@ class Streams:
                     while True:
                         event = await subscription.next()
                         last = event.seq
-                        await self._guarded(event)
+                        await self._guarded(self._publish(event), f"event {event.seq}")
                 except Lagged:
                     continue
 
@@ -120,7 +119,7 @@ class Streams:
     def _notice(self, subscribed: Subscribed, message: Notice) -> None:
         """Send an answer only its caller reads (decision 57)."""
         frame = changed(*subscribed.topic, [with_dates(message)])
-        task = asyncio.create_task(self._judged(subscribed, frame))
+        task = asyncio.create_task(self._guarded(self._judged(subscribed, frame), "notice"))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -137,11 +136,12 @@ class Streams:
 
     # --- events -------------------------------------------------------------------------------------
 
-    async def _guarded(self, event: Event) -> None:
+    async def _guarded(self, sending: Awaitable[None], about: str) -> None:
         try:
-            await self._publish(event)
+            await sending
         except Exception:  # one event that cannot be shown must not silence all sockets
-            self._log.exception("event not sent to sockets", event_seq=event.seq)
+            log = structlog.get_logger("patchbay.realtime")
+            log.exception("not sent to sockets", about=about)
 
     async def _publish(self, event: Event) -> None:
         if event.room_id is None:

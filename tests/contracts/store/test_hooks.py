@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from storage.clock import Millis
 from storage.errors import Taken
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
 from storage.ports import Store
@@ -24,7 +25,7 @@ FULL_OUTGOING = outgoing(
     urls=("https://a.test/1", "https://b.test/2"), target_room="#ops", trigger_words=("!a", "ü"),
     trigger_word_anywhere=True, run_on_edits=True, impersonate_user=True, retry_failed_calls=True, retry_count=2.5,
     retry_delay="powers-of-two", ordered=True,
-    signing_keys=(SigningKey(key="whsec_new"), SigningKey(key="whsec_old", expires_at=NOON + 5)),
+    signing_keys=(SigningKey(key="whsec_new"), SigningKey(key="whsec_old", expires_at=Millis(NOON + 5))),
 )  # fmt: skip
 
 

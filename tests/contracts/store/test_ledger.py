@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import pytest
 
 from storage.errors import Gone, Taken
-from storage.ids import MessageId, RoomId, UserId, timed_id
+from storage.ids import GENERAL, EventSeq, MessageId, RoomId, UserId, timed_id
 from storage.ports import Store
 from storage.records.changes import Changes
 from storage.records.event import Event
 from storage.records.hook_request import Verdict
 from storage.records.room import Member
 from tests.contracts.store.units import dedup, event, fact, request
-from tests.records import ANN, GENERAL, NOON, incoming, message, outgoing, room, user
+from tests.records import ANN, NOON, incoming, message, outgoing, room, user
 
 
 def posting(number: int) -> Changes:
@@ -29,7 +29,7 @@ async def test_concurrent_units_get_their_own_results_in_order(store: Store) -> 
     assert [result.events[0].body["text"] for result in results] == [str(number) for number in range(300)]
     seqs = [result.events[0].seq for result in results]
     assert seqs == list(range(seqs[0], seqs[0] + 300))
-    assert [one.body["text"] for one in await store.events_after(seqs[0] - 1)] == [str(n) for n in range(300)]
+    assert [one.body["text"] for one in await store.events_after(EventSeq(seqs[0] - 1))] == [str(n) for n in range(300)]
 
 
 async def test_events_are_published_in_order_once_they_can_be_read(store: Store) -> None:
@@ -38,7 +38,7 @@ async def test_events_are_published_in_order_once_they_can_be_read(store: Store)
     store.subscribe(heard.extend)
     results = await asyncio.gather(*(store.commit(posting(number)) for number in range(100)))
     assert heard == [result.events[0] for result in results]
-    assert heard == await store.events_after(heard[0].seq - 1)
+    assert heard == await store.events_after(EventSeq(heard[0].seq - 1))
     assert await store.last_event() == heard[-1].seq
 
 
@@ -71,7 +71,7 @@ async def test_a_failing_unit_fails_alone(store: Store) -> None:
     assert not isinstance(also_good, BaseException)
     assert await store.message(MessageId("lost")) is None
     assert [one.text for one in (await store.messages(GENERAL))[0]] == ["2", "0"]
-    assert [one.body["text"] for one in await store.events_after(good.events[0].seq - 1)] == ["0", "2"]
+    assert [one.body["text"] for one in await store.events_after(EventSeq(good.events[0].seq - 1))] == ["0", "2"]
 
 
 async def test_a_caller_that_goes_away_takes_nothing_back(store: Store) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from storage.clock import Millis
-from storage.ids import DeliveryId, IntegrationId, LaneId, MessageId
+from storage.ids import GENERAL, DeliveryId, EventSeq, IntegrationId, LaneId, MessageId
 from storage.ports import Store
 from storage.records.changes import Changes, Fact
 from storage.records.delivery import DeliveryState
@@ -15,7 +15,7 @@ from storage.records.queue import Claimed, Counts, Settled
 from tests.clock import ManualClock
 from tests.contracts.store.engine import Engine
 from tests.contracts.store.units import LEASE_MS, claim, event, queue_up, settle, texts
-from tests.records import GENERAL, NOON, message, outgoing
+from tests.records import NOON, message, outgoing
 
 DAY_MS = 24 * 3600 * 1000
 ONE = outgoing()
@@ -313,7 +313,7 @@ async def test_a_delivery_to_what_was_removed_meanwhile_is_left_out(store: Store
         (store.lookup(TWO.urls[0]), "half gone")
     ]
     assert (await store.deliveries())[1] == 1
-    assert texts(await store.events_after(claimed[0].event.seq - 2)) == ["gone", "half gone"]  # type: ignore[arg-type] # a number before
+    assert texts(await store.events_after(EventSeq(claimed[0].event.seq - 2))) == ["gone", "half gone"]
 
 
 async def test_removing_one_address_discards_only_its_lane(store: Store, clock: ManualClock) -> None:
@@ -419,7 +419,7 @@ async def test_counts_pages_and_replay(store: Store, clock: ManualClock) -> None
     clock.advance(10)
     await queue_up(store, TWO, "x", urls=TWO.urls[:1])
     assert await store.counts() == Counts(queued=4, dead=0, oldest_queued_at=NOON)
-    assert await store.counts(TWO.id) == Counts(queued=1, dead=0, oldest_queued_at=NOON + 10)
+    assert await store.counts(TWO.id) == Counts(queued=1, dead=0, oldest_queued_at=Millis(NOON + 10))
     leases = (await claim(store, clock.steady(), limit=3)).leases
     for leased in leases:
         await settle(store, leased, clock.steady(), state=DeliveryState.DEAD, reason="500")

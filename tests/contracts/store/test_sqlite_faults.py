@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StorageFull, Unavailable
-from storage.ids import MessageId
+from storage.ids import GENERAL, MessageId
 from storage.ports import Store
 from storage.records.changes import Changes
 from storage.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contracts.store.engine import SqliteEngine
 from tests.contracts.store.units import fact, request
-from tests.records import GENERAL, NOON, ORG, incoming, message, room, user
+from tests.records import NOON, ORG, incoming, message, room, user
 
 BIG = b"x" * 50_000
 
@@ -93,7 +93,8 @@ async def test_a_full_disk_heals(small_disk: Path, clock: ManualClock) -> None:
         with pytest.raises(StorageFull):
             await store.backup(small_disk / "copy.db")
         assert [file.name for file in small_disk.iterdir() if "copy" in file.name] == []
-        await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=16m", small_disk], check=True)
+        grow = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=16m", small_disk)
+        assert await grow.wait() == 0
         await store.commit(big_unit(9999))
         await all_or_nothing(store, acknowledged + 1)
     finally:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.clock import Millis
 from storage.errors import VaultError
-from storage.ids import MessageId
+from storage.ids import GENERAL, MessageId
 from storage.ports import Store
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
@@ -16,7 +17,7 @@ from storage.records.user import Token, TokenKind
 from tests.clock import ManualClock
 from tests.contracts.store.engine import KEY, OTHER_KEY, SqliteEngine
 from tests.contracts.store.units import claim, dedup, fact, queue_up, request, settle
-from tests.records import ANN, GENERAL, NOON, incoming, message, outgoing
+from tests.records import ANN, NOON, incoming, message, outgoing
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -24,7 +25,7 @@ DAY_MS = 24 * 3600 * 1000
 async def purge_all(store: Store, now: int) -> int:
     """Purge slice by slice until nothing goes; returns how much went in all."""
     gone = 0
-    while slice_ := await store.purge(now):  # type: ignore[arg-type] # a moment made by adding
+    while slice_ := await store.purge(Millis(now)):
         gone += slice_
     return gone
 
@@ -39,7 +40,7 @@ async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what
     kept = await store.last_event()
     session = Token(
         hash=b"s" * 16, user_id=ANN, kind=TokenKind.SESSION, name=None, last_part="", created_at=NOON,
-        expires_at=NOON + DAY_MS,
+        expires_at=Millis(NOON + DAY_MS),
     )  # fmt: skip
     await store.commit(Changes(request=request(), dedup=dedup(), put_tokens=(session,)))
     await queue_up(store, outgoing(), ["a", "b"])
@@ -76,7 +77,7 @@ async def test_a_purge_goes_in_slices_and_ends(store: Store) -> None:
     """One call removes a bounded number of rows; calling until nothing goes removes all that is old."""
     await store.commit(Changes(facts=tuple(fact() for _ in range(1200))))
     later = NOON + 8 * DAY_MS
-    assert 0 < await store.purge(later) <= 1000  # type: ignore[arg-type] # a moment made by adding
+    assert 0 < await store.purge(Millis(later)) <= 1000
     await purge_all(store, later)
     assert [one.seq for one in await store.events_after(0)] == [1200]  # type: ignore[arg-type] # before the first
 

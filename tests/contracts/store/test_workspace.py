@@ -2,15 +2,16 @@
 
 import pytest
 
+from storage.clock import Millis
 from storage.errors import Taken
-from storage.ids import IntegrationId, MessageId, RoomId, UserId
+from storage.ids import GENERAL, IntegrationId, MessageId, RoomId, UserId
 from storage.ports import Store
 from storage.records.changes import Changes
 from storage.records.message import Message
 from storage.records.room import Member, RoomKind
 from storage.records.upload import Upload
 from storage.records.user import Role, Token, TokenKind
-from tests.records import ANN, GENERAL, NOON, ORG, direct_room, message, room, user
+from tests.records import ANN, NOON, ORG, direct_room, message, room, user
 
 BOB = user(
     id=UserId("bob1"), username="Bob", name="Bob B.", emails=("bob@example.test", "b@example.test"), role=Role.ADMIN,
@@ -39,7 +40,7 @@ async def test_people_are_found_by_id_name_and_address(store: Store) -> None:
 
 def token(number: int, kind: TokenKind = TokenKind.PERSONAL, name: str | None = "laptop") -> Token:
     return Token(
-        hash=bytes([number]) * 16, user_id=ANN, kind=kind, name=name, last_part="wxyz", created_at=NOON + number
+        hash=bytes([number]) * 16, user_id=ANN, kind=kind, name=name, last_part="wxyz", created_at=Millis(NOON + number)
     )
 
 
@@ -68,13 +69,13 @@ async def test_rooms_are_found_by_name_and_member(store: Store) -> None:
     )  # fmt: skip
     direct = direct_room(user(), BOB)
     bob_there = Member(room_id=direct.id, user_id=BOB.id, joined_at=NOON)
-    ann_there = Member(room_id=direct.id, user_id=ANN, joined_at=NOON + 1, is_owner=True)
+    ann_there = Member(room_id=direct.id, user_id=ANN, joined_at=Millis(NOON + 1), is_owner=True)
     await store.commit(Changes(new_rooms=(private, direct), put_members=(ann_there, bob_there)))
     assert await store.room_named("OPS") == private
     assert await store.room(direct.id) == direct
     assert await store.rooms_of(ANN) == [direct]
     assert await store.members(direct.id) == [bob_there, ann_there]
-    promoted = Member(room_id=direct.id, user_id=BOB.id, joined_at=NOON + 7, is_owner=True)
+    promoted = Member(room_id=direct.id, user_id=BOB.id, joined_at=Millis(NOON + 7), is_owner=True)
     await store.commit(Changes(put_members=(promoted,), drop_members=((direct.id, ANN),)))
     found = await store.member(direct.id, BOB.id)
     assert found is not None
@@ -155,6 +156,6 @@ async def test_uploads_are_counted_confirmed_and_swept(store: Store) -> None:
     assert await store.uploaded_bytes(ANN) == 15
     assert await store.uploaded_bytes(UserId("nobody")) == 0
     assert await store.unconfirmed_uploads(NOON) == []
-    assert await store.unconfirmed_uploads(NOON + 1) == [plain]
+    assert await store.unconfirmed_uploads(Millis(NOON + 1)) == [plain]
     await store.commit(Changes(drop_uploads=("f1",)))
     assert await store.upload("f1") is None

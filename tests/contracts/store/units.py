@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any  # the changes are any fields of the record built
 
 from storage.clock import Millis
-from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, random_text
+from storage.ids import GENERAL, DeliveryId, EventSeq, IntegrationId, LaneId, random_text
 from storage.ports import Store
 from storage.records.changes import Changes, Dedup, Fact
 from storage.records.delivery import Attempt, DeliveryState, NewDelivery
@@ -13,7 +13,7 @@ from storage.records.event import Event, EventKind, NewEvent
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import OutgoingHook
 from storage.records.queue import Claimed, Leased, Settle, Settled
-from tests.records import GENERAL, NOON, ORG, incoming
+from tests.records import NOON, ORG, incoming
 
 LEASE_MS = 60_000
 

@@ -1,0 +1,244 @@
+"""Files into rooms and out again (decision 52), against a running server."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.web.files import content_disposition
+from bot.workspace.uploads import safe_name, sniff
+from storage.clock import Millis
+from storage.ids import EventSeq
+from storage.records.event import EventKind
+from tests.server import Server, serving
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
+
+
+def form(content: bytes, name: str = "shot.png", part: str = "file", **fields: str) -> aiohttp.FormData:
+    """Return a form with one file and some fields."""
+    data = aiohttp.FormData()
+    data.add_field(part, content, filename=name, content_type="text/html")
+    for key, value in fields.items():
+        data.add_field(key, value)
+    return data
+
+
+async def send(
+    server: Server, call: str, data: object, who: dict[str, str] | None = None, **headers: str
+) -> tuple[int, Any]:
+    """Send a form; returns status and answer."""
+    async with server.http.post(
+        f"{server.url}/api/v1/{call}", data=data, headers={**(who or server.owner), **headers}
+    ) as response:
+        return response.status, await response.json()
+
+
+async def fetch(server: Server, path: str, who: dict[str, str] | None = None) -> tuple[int, Any, bytes]:
+    """Get a file; returns status, headers and bytes."""
+    async with server.http.get(server.url + path, headers=server.owner if who is None else who) as response:
+        return response.status, response.headers, await response.read()
+
+
+def files_of(server: Server) -> list[Path]:
+    """Return what lies in the folder of uploads."""
+    return sorted((server.services.folder / "uploads").iterdir())
+
+
+async def test_an_image_is_shown_in_its_room(server: Server) -> None:
+    """One call stores the file, posts its message, and tells the hooks of both events."""
+    before = server.services.stream.last
+    status, answer = await send(server, "rooms.upload/GENERAL", form(PNG, msg="look", description="the screen"))
+    assert status == 200, answer
+    message = answer["message"]
+    file_id = message["file"]["_id"]
+    link = f"/file-upload/{file_id}/shot.png"
+    assert message["msg"] == "look"
+    assert message["file"] == {"_id": file_id, "name": "shot.png", "type": "image/png", "size": len(PNG)}
+    assert message["attachments"] == [
+        {
+            "title": "shot.png",
+            "type": "file",
+            "title_link": link,
+            "title_link_download": True,
+            "description": "the screen",
+            "image_url": link,
+            "image_type": "image/png",
+            "image_size": len(PNG),
+        }
+    ]
+    events = await server.services.store.events_after(EventSeq(before))
+    assert [event.kind for event in events] == [EventKind.MESSAGE_POSTED, EventKind.FILE_UPLOADED]
+    assert all(event.body["message"]["file"]["_id"] == file_id for event in events)  # type: ignore[index]  # JSON
+    status, headers, content = await fetch(server, link)
+    assert (status, content) == (200, PNG)
+    assert headers["Content-Type"] == "image/png"
+    assert headers["Content-Disposition"] == "inline; filename=\"shot.png\"; filename*=UTF-8''shot.png"
+    assert (await server.room_messages())[0]["file"]["_id"] == file_id
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"<script>alert(1)</script>", "page.html"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "drawing.svg"),
+        (b"GIF8", "short.gif"),
+        (b"", "empty.txt"),
+    ],
+)
+async def test_anything_but_an_image_is_only_saved(server: Server, content: bytes, name: str) -> None:
+    """What is no image by its bytes comes as an unknown type, as attachment, without scripts or sniffing."""
+    _, answer = await send(server, "rooms.upload/GENERAL", form(content, name))
+    status, headers, read = await fetch(server, answer["message"]["attachments"][0]["title_link"])
+    assert (status, read) == (200, content)
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["Content-Disposition"].startswith("attachment; ")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert headers["Cache-Control"].startswith("private")
+
+
+async def test_two_steps(server: Server) -> None:
+    """A file sent with `rooms.media` is its sender's alone until `rooms.mediaConfirm` shows it, once."""
+    ann = await server.user("ann")
+    _, answer = await send(server, "rooms.media/GENERAL", form(PNG))
+    file = answer["file"]
+    assert answer == {"file": {"_id": file["_id"], "url": f"/file-upload/{file['_id']}/shot.png"}, "success": True}
+    assert (await fetch(server, file["url"]))[0] == 200
+    assert (await fetch(server, file["url"], ann))[0] == 404
+    confirm = f"rooms.mediaConfirm/GENERAL/{file['_id']}"
+    assert (await server.api("POST", confirm, {}, who=ann))[1]["error"] == "[invalid-file]"
+    answer = await server.post(confirm, {"msg": "here", "fileName": "../plan.png"})
+    assert (answer["message"]["msg"], answer["message"]["file"]["name"]) == ("here", "plan.png")
+    assert (await fetch(server, file["url"], ann))[2] == PNG
+    assert (await server.api("POST", confirm, {}))[1]["error"] == "[invalid-file]"
+
+
+async def test_files_are_for_members_only(server: Server) -> None:
+    """Without a login 401, for others 404; a token in the address is no login."""
+    ann = await server.user("ann")
+    room = (await server.post("groups.create", {"name": "secret"}))["group"]["_id"]
+    _, answer = await send(server, f"rooms.upload/{room}", form(PNG))
+    link = answer["message"]["attachments"][0]["image_url"]
+    assert (await fetch(server, link, {}))[0] == 401
+    token = f"?rc_token={server.owner['X-Auth-Token']}&rc_uid={server.owner['X-User-Id']}"
+    assert (await fetch(server, link + token, {}))[0] == 401
+    assert (await fetch(server, link, ann))[0] == 404
+    assert (await fetch(server, "/file-upload/..%2F..%2Fpatchbay.key/x"))[0] == 404
+    await server.post("groups.invite", {"roomId": room, "username": "ann"})
+    assert (await fetch(server, link, ann))[0] == 200
+    assert await send(server, f"rooms.upload/{room}", form(PNG), await server.user("bob")) == (
+        403,
+        {"success": False, "error": "unauthorized"},
+    )
+
+
+async def forms() -> AsyncIterator[bytes]:
+    """A form that ends in the middle of its file."""
+    yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nhalf of it'
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "status"),
+    [
+        pytest.param(lambda: b"{}", {"Content-Type": "application/json"}, 400, id="json"),
+        pytest.param(lambda: b"", {"Content-Type": "multipart/form-data"}, 400, id="no boundary"),
+        pytest.param(lambda: b"nothing", {"Content-Type": "multipart/form-data; boundary=x"}, 400, id="no part"),
+        pytest.param(forms, {"Content-Type": "multipart/form-data; boundary=x"}, 400, id="ends early"),
+        pytest.param(lambda: form(PNG, part="picture"), {}, 400, id="other part name"),
+        pytest.param(lambda: form(PNG, tmid="nothing"), {}, 400, id="no such thread"),
+        pytest.param(lambda: form(PNG, msg="x" * 40_001), {}, 400, id="text too long"),
+        pytest.param(lambda: form(bytes(2_000_000)), {}, 413, id="file too large"),
+    ],
+)
+async def test_a_refused_form_leaves_nothing_behind(
+    tmp_path: Path, data: Any, headers: dict[str, str], status: int
+) -> None:
+    """Whatever is wrong with a form is refused with a text, and neither file, record nor message stays."""
+    async with serving(tmp_path, max_upload_bytes=1_000_000) as server:
+        before = len(await server.room_messages())
+        answered, answer = await send(server, "rooms.upload/GENERAL", data(), **headers)
+        assert (answered, answer["success"], bool(answer["error"])) == (status, False, True)
+        assert files_of(server) == []
+        assert len(await server.room_messages()) == before
+        user = await server.services.directory.user_named("owner")
+        assert user is not None
+        assert await server.services.store.uploaded_bytes(user.id) == 0
+
+
+async def test_a_user_has_so_many_bytes(tmp_path: Path) -> None:
+    """Files beyond a user's quota are refused; other users have their own."""
+    async with serving(tmp_path, upload_quota_bytes=100_000) as server:
+        assert (await send(server, "rooms.upload/GENERAL", form(bytes(60_000))))[0] == 200
+        status, answer = await send(server, "rooms.upload/GENERAL", form(bytes(60_000)))
+        assert (status, answer["errorType"]) == (400, "error-upload-quota-exceeded")
+        ann = await server.user("ann")
+        assert (await send(server, "rooms.upload/GENERAL", form(bytes(60_000)), ann))[0] == 200
+        assert len(files_of(server)) == 2
+
+
+async def test_files_nobody_confirms_go(server: Server) -> None:
+    """Sweeping removes record and bytes of unconfirmed files sent before a moment, and no others."""
+    _, shown = await send(server, "rooms.upload/GENERAL", form(PNG))
+    _, waiting = await send(server, "rooms.media/GENERAL", form(PNG))
+    now = server.services.clock.now()
+    assert await server.services.uploads.purge_unconfirmed(Millis(now - 60_000)) == 0
+    assert await server.services.uploads.purge_unconfirmed(Millis(now + 60_000)) == 1
+    assert [file.name for file in files_of(server)] == [shown["message"]["file"]["_id"]]
+    assert (await fetch(server, waiting["file"]["url"]))[0] == 404
+
+
+async def test_posting_rules_hold_for_files(server: Server) -> None:
+    """An archived room takes no file, and the bytes sent for it do not stay."""
+    room = (await server.post("channels.create", {"name": "old"}))["channel"]["_id"]
+    await server.post("channels.archive", {"roomId": room})
+    status, answer = await send(server, f"rooms.upload/{room}", form(PNG))
+    assert (status, answer["error"]) == (400, "The channel, old, is archived [error-room-archived]")
+    assert files_of(server) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("Übersicht 3.txt", "Übersicht 3.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\temp\\a.txt", "a.txt"),
+        ("a\r\nX-Evil: 1\x00.txt", "aX-Evil: 1.txt"),
+        ("gpj.\u202eexe", "gpj.exe"),
+        ("..", "file"),
+        ("", "file"),
+        ("x" * 300, "x" * 255),
+    ],
+)
+def test_file_names_are_only_names(sent: str, kept: str) -> None:
+    """A name keeps no folder, control or invisible character."""
+    assert safe_name(sent) == kept
+
+
+@pytest.mark.parametrize(
+    ("head", "media_type"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg"),
+        (b"GIF87a", "image/gif"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"RIFF\x10\x00\x00\x00WAVEfmt ", "application/octet-stream"),
+        (b"%PDF-1.7", "application/octet-stream"),
+        (b"", "application/octet-stream"),
+    ],
+)
+def test_types_are_told_by_the_first_bytes(head: bytes, media_type: str) -> None:
+    """Only the four image types are known; what a sender claims does not count."""
+    assert sniff(head) == media_type
+
+
+def test_a_name_cannot_leave_its_header() -> None:
+    """Quotes, backslashes and other letters stand encoded."""
+    assert (
+        content_disposition("attachment", 'ü"; x=\\1.txt')
+        == "attachment; filename=\"__; x=_1.txt\"; filename*=UTF-8''%C3%BC%22%3B%20x%3D%5C1.txt"
+    )
