@@ -45,5 +45,6 @@ class HealthRoutes:
         return answer(body, 200 if ready else 503, {} if ready else {"Retry-After": "5"})
 
     async def _figures(self, _: web.Request) -> web.Response:
+        self._metrics.queue(await self._store.counts())
         body, content_type = self._metrics.expose()
         return web.Response(body=body, headers={"Content-Type": content_type})

@@ -166,7 +166,7 @@ class Users:
                 drop_tokens=await self._accounts.tokens_to_end(user.id, personal=True),
                 put_hooks=hooks,
                 facts=tuple(
-                    self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"_id": hook.id}) for hook in hooks
+                    self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"id": hook.id}) for hook in hooks
                 ),
             )
             put = await self._put(actor, changed, also, ends_sessions=True)

@@ -75,7 +75,6 @@ INTEGRATION = {
     "event": "sendMessage",
     "urls": ["https://bot.example.test/in"],
     "triggerWords": ["!deploy"],
-    "retryFailedCalls": False,
     "token": "***",
     "scriptEnabled": False,
     "scriptEngine": "isolated-vm",
