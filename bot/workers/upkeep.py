@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from bot.workspace.uploads import CONFIRM_WITHIN_MS
 from storage.clock import Clock, Millis
 from storage.errors import Unavailable
 from storage.ports import Upkeep
@@ -16,8 +17,6 @@ RETENTION_S = 600.0
 SLICE_PAUSE_S = 0.05
 """Between slices of retention, so that it runs beside normal traffic."""
 UPLOADS_S = 3600.0
-UNCONFIRMED_MS = 24 * 60 * 60 * 1000
-"""How long an uploaded file waits for its message (decision 52)."""
 
 log = structlog.get_logger()
 
@@ -83,6 +82,6 @@ def unconfirmed_uploads(
     """Remove files whose message never came; `remove` is told before which moment they were sent (decision 52)."""
 
     async def sweep() -> None:
-        await remove(Millis(clock.now() - UNCONFIRMED_MS))
+        await remove(Millis(clock.now() - CONFIRM_WITHIN_MS))
 
     return Periodic("uploads", every_s, sweep)

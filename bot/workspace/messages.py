@@ -73,7 +73,8 @@ class Messages:
             return found
         message, room = found
         fact = self._fanout.plain(EventKind.MESSAGE_DELETED, actor, {"_id": message.id}, room)
-        await self._ledger.commit(Changes(drop_messages=(message.id,), facts=(fact,)))
+        files = (str(message.file["_id"]),) if message.file else ()
+        await self._ledger.commit(Changes(drop_messages=(message.id,), drop_uploads=files, facts=(fact,)))
         return message
 
     async def react(self, actor: User, message_id: str, emoji: str, *, add: bool | None = None) -> Message | Fault:

@@ -122,8 +122,8 @@ class Rooms:
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         if room.archived == archived:
-            state = "already" if archived else "not"
-            return Fault(f"The channel, {room.name}, is {state} archived")
+            kind = "channel" if room.kind is RoomKind.PUBLIC else "private group"
+            return Fault(f"The {kind}, {room.name}, is {'already' if archived else 'not'} archived")
         changed = replace(room, archived=archived, updated_at=self._clock.now())
         if not archived:
             return await self._put(actor, changed)
