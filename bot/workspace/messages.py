@@ -8,10 +8,11 @@ from bot.workspace.posting import INVALID_CHANNEL, Posting
 from handlers.errors import Fault
 from handlers.message import MESSAGE_TOO_LONG
 from storage.clock import Clock
+from storage.errors import Gone
 from storage.ids import MessageId
 from storage.ports import Ledger
 from storage.ports import Messages as MessageStore
-from storage.records.changes import Changes
+from storage.records.changes import Changes, Fact
 from storage.records.event import EventKind
 from storage.records.message import Message
 from storage.records.room import Room
@@ -48,7 +49,7 @@ class Messages:
         message = await self._store.message(MessageId(message_id))
         room = await self._directory.room(message.room_id) if message else None
         if message is None or room is None or not await self._posting.may_enter(room, actor):
-            return Fault(f'No message found with the id of "{message_id}".')
+            return _not_found(message_id)
         return message, room
 
     async def edit(self, actor: User, room_id: str, message_id: str, text: str) -> Message | Fault:
@@ -63,8 +64,7 @@ class Messages:
         edited = replace(message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now)
         author = await self._directory.user(message.user_id) or actor
         fact = await self._fanout.message(edited, room, author, edited=True)
-        await self._ledger.commit(Changes(put_messages=(edited,), facts=(fact,)))
-        return edited
+        return await self._put(edited, fact)
 
     async def delete(self, actor: User, room_id: str, message_id: str) -> Message | Fault:
         """Remove one's own message; admins may remove any."""
@@ -98,8 +98,14 @@ class Messages:
         changed = replace(message, reactions=reactions, updated_at=self._clock.now())
         shown = await self._fanout.message(changed, room, actor)
         fact = self._fanout.plain(EventKind.MESSAGE_REACTED, actor, shown.event.body, room)
-        await self._ledger.commit(Changes(put_messages=(changed,), facts=(fact,)))
-        return changed
+        return await self._put(changed, fact)
+
+    async def _put(self, message: Message, fact: Fact) -> Message | Fault:
+        try:
+            await self._ledger.commit(Changes(put_messages=(message,), facts=(fact,)))
+        except Gone:
+            return _not_found(message.id)
+        return message
 
     async def _mine(self, actor: User, room_id: str, message_id: str, what: str) -> tuple[Message, Room] | Fault:
         found = await self.find(actor, message_id)
@@ -111,3 +117,7 @@ class Messages:
         if message.user_id != actor.id and not actor.role.at_least(Role.ADMIN):
             return Fault(f"{what} not allowed", "error-action-not-allowed")
         return message, room
+
+
+def _not_found(message_id: str) -> Fault:
+    return Fault(f'No message found with the id of "{message_id}".')

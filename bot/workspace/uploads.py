@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import unicodedata
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from handlers.message import MESSAGE_TOO_LONG
 from storage import ports
 from storage.clock import Clock, Millis
 from storage.errors import StorageFull, Unavailable
-from storage.ids import random_text
+from storage.ids import ALPHABET, random_text
 from storage.records.changes import Changes, merge
 from storage.records.message import Message
 from storage.records.room import Room
@@ -34,6 +35,7 @@ MOST_NAME_CHARS = 255
 NO_FILE = Fault("No file was sent; send it as the part named file", "error-no-file")
 INVALID_FILE = Fault(code="invalid-file")
 
+_ID = re.compile(f"[{ALPHABET}]{{17}}")
 _SNIFFED = 16
 """Bytes a type is told by."""
 
@@ -155,11 +157,18 @@ class Uploads:
             return await self.show(sender, upload, caption)
 
     async def purge_unconfirmed(self, before: Millis) -> int:
-        """Remove files sent before a moment whose message never came; returns how many."""
+        """Remove files sent before a moment whose message never came, and bytes without a record; returns how many."""
         forgotten = await self._store.unconfirmed_uploads(before)
         for upload in forgotten:
             await self.discard(upload)
-        return len(forgotten)
+        # a record is there before its first byte, so bytes without one belong to a removed message
+        orphans = [path for path in await asyncio.to_thread(self._files) if await self._store.upload(path.name) is None]
+        for path in orphans:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        return len(forgotten) + len(orphans)
+
+    def _files(self) -> list[Path]:
+        return [path for path in self._folder.iterdir() if _ID.fullmatch(path.name)]
 
     async def _reserve(self, sender: User, room: Room, name: str, expected: int | None) -> Upload | Fault:
         """Write the record that holds the file's place in its sender's quota."""

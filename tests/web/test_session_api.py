@@ -7,6 +7,7 @@ import pytest
 
 from tests.server import PASSWORD, Server
 
+LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
 DIGEST = hashlib.sha256(PASSWORD.encode()).hexdigest()
 
 
@@ -106,9 +107,6 @@ async def test_logout_needs_no_body_and_ends_the_session(server: Server, method:
     assert answer == {"status": "success", "data": {"message": "You've been logged out!"}}
     assert await server.api("GET", "me", who=who) == (401, LOGIN_NEEDED)
     assert (await server.get("me"))["username"] == "owner"
-
-
-LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
 
 
 async def test_both_headers_are_needed_and_must_belong_together(server: Server) -> None:

@@ -1,17 +1,22 @@
 """Files into rooms and out again (decision 52), against a running server."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from rocketchat_API.rocketchat import RocketChat
 
 from bot.web.files import content_disposition
 from bot.workspace.uploads import safe_name, sniff
 from storage.clock import Millis
-from storage.ids import EventSeq
+from storage.ids import EventSeq, UserId
+from storage.records.changes import Changes
 from storage.records.event import EventKind
+from tests.delivering import receiving, until
 from tests.server import Server, serving
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -20,18 +25,18 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 def form(content: bytes, name: str = "shot.png", part: str = "file", **fields: str) -> aiohttp.FormData:
     """Return a form with one file and some fields."""
     data = aiohttp.FormData()
-    data.add_field(part, content, filename=name, content_type="text/html")
+    data.add_field(part, BytesIO(content), filename=name, content_type="text/html")
     for key, value in fields.items():
         data.add_field(key, value)
     return data
 
 
 async def send(
-    server: Server, call: str, data: object, who: dict[str, str] | None = None, **headers: str
+    server: Server, call: str, data: object, who: dict[str, str] | None = None, headers: dict[str, str] | None = None
 ) -> tuple[int, Any]:
     """Send a form; returns status and answer."""
     async with server.http.post(
-        f"{server.url}/api/v1/{call}", data=data, headers={**(who or server.owner), **headers}
+        f"{server.url}/api/v1/{call}", data=data, headers={**(who or server.owner), **(headers or {})}
     ) as response:
         return response.status, await response.json()
 
@@ -40,6 +45,11 @@ async def fetch(server: Server, path: str, who: dict[str, str] | None = None) ->
     """Get a file; returns status, headers and bytes."""
     async with server.http.get(server.url + path, headers=server.owner if who is None else who) as response:
         return response.status, response.headers, await response.read()
+
+
+async def used_by_owner(server: Server) -> int:
+    """Return how much of the owner's quota is taken."""
+    return await server.services.store.uploaded_bytes(UserId(server.owner["X-User-Id"]))
 
 
 def files_of(server: Server) -> list[Path]:
@@ -159,20 +169,89 @@ async def test_a_refused_form_leaves_nothing_behind(
     """Whatever is wrong with a form is refused with a text, and neither file, record nor message stays."""
     async with serving(tmp_path, max_upload_bytes=1_000_000) as server:
         before = len(await server.room_messages())
-        answered, answer = await send(server, "rooms.upload/GENERAL", data(), **headers)
+        answered, answer = await send(server, "rooms.upload/GENERAL", data(), headers=headers)
         assert (answered, answer["success"], bool(answer["error"])) == (status, False, True)
         assert files_of(server) == []
         assert len(await server.room_messages()) == before
-        user = await server.services.directory.user_named("owner")
-        assert user is not None
-        assert await server.services.store.uploaded_bytes(user.id) == 0
+        assert await used_by_owner(server) == 0
+
+
+async def test_a_sender_who_leaves_leaves_nothing_behind(server: Server) -> None:
+    """A connection that ends in the middle of a file takes the bytes and the record with it."""
+    login = "".join(f"{name}: {value}\r\n" for name, value in server.owner.items())
+    part = 'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + "x" * 200_000
+    host, port = server.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        f"POST /api/v1/rooms.upload/GENERAL HTTP/1.1\r\nHost: {host}\r\n{login}Content-Length: 900000\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n{part}".encode()
+    )
+    await writer.drain()
+
+    async def arriving() -> bool:
+        return len(files_of(server)) == 1
+
+    await until(arriving)
+    writer.close()
+    await writer.wait_closed()
+
+    async def nothing() -> bool:
+        return not files_of(server) and await used_by_owner(server) == 0
+
+    await until(nothing)
+
+
+async def test_a_file_is_confirmed_once(server: Server) -> None:
+    """Of many confirmations at once one posts a message."""
+    _, answer = await send(server, "rooms.media/GENERAL", form(PNG))
+    confirm = f"rooms.mediaConfirm/GENERAL/{answer['file']['_id']}"
+    before = len(await server.room_messages())
+    statuses = [status for status, _ in await asyncio.gather(*(server.api("POST", confirm, {}) for _ in range(8)))]
+    assert sorted(statuses) == [200] + [400] * 7
+    assert len(await server.room_messages()) == before + 1
+
+
+async def test_hooks_hear_of_files(server: Server) -> None:
+    """A `fileUploaded` hook is called with the file's message, user and room (`rocketchat.md` §7)."""
+    async with receiving() as receiver:
+        await server.post(
+            "integrations.create",
+            {
+                "type": "webhook-outgoing",
+                "event": "fileUploaded",
+                "name": "files",
+                "enabled": True,
+                "username": "rocket.cat",
+                "channel": "#general",
+                "urls": [receiver.url],
+                "scriptEnabled": False,
+            },
+        )
+        _, answer = await send(server, "rooms.upload/GENERAL", form(PNG, msg="look"))
+        await receiver.called()
+    body = receiver.bodies[0]
+    assert (body["text"], body["channel_name"], body["user"]["username"]) == ("look", "general", "owner")
+    assert body["message"]["file"] == answer["message"]["file"]
+    assert body["message"]["attachments"] == answer["message"]["attachments"]
+
+
+async def test_the_real_client_sends_files(server: Server) -> None:
+    """`rocketchat-API` sends a file in two steps and sees it in the room."""
+    client = RocketChat(
+        user_id=server.owner["X-User-Id"], auth_token=server.owner["X-Auth-Token"], server_url=server.url
+    )
+    with client.session:
+        sent = await asyncio.to_thread(client.rooms_media, "GENERAL", ("plan.png", PNG, "image/png"))
+        shown = await asyncio.to_thread(client.rooms_media_confirm, "GENERAL", sent["file"]["_id"], msg="the plan")
+    assert (shown["message"]["msg"], shown["message"]["file"]["name"]) == ("the plan", "plan.png")
+    assert (await server.room_messages())[0]["_id"] == shown["message"]["_id"]
 
 
 async def test_a_user_has_so_many_bytes(tmp_path: Path) -> None:
     """Files beyond a user's quota are refused; other users have their own."""
     async with serving(tmp_path, upload_quota_bytes=100_000) as server:
-        assert (await send(server, "rooms.upload/GENERAL", form(bytes(60_000))))[0] == 200
-        status, answer = await send(server, "rooms.upload/GENERAL", form(bytes(60_000)))
+        both = await asyncio.gather(*(send(server, "rooms.upload/GENERAL", form(bytes(60_000))) for _ in range(2)))
+        (_, _), (status, answer) = sorted(both, key=lambda one: one[0])
         assert (status, answer["errorType"]) == (400, "error-upload-quota-exceeded")
         ann = await server.user("ann")
         assert (await send(server, "rooms.upload/GENERAL", form(bytes(60_000)), ann))[0] == 200
@@ -188,6 +267,17 @@ async def test_files_nobody_confirms_go(server: Server) -> None:
     assert await server.services.uploads.purge_unconfirmed(Millis(now + 60_000)) == 1
     assert [file.name for file in files_of(server)] == [shown["message"]["file"]["_id"]]
     assert (await fetch(server, waiting["file"]["url"]))[0] == 404
+
+
+async def test_bytes_without_a_record_go(server: Server) -> None:
+    """Sweeping removes what a dropped record leaves on disk, and touches no foreign file."""
+    _, answer = await send(server, "rooms.upload/GENERAL", form(PNG))
+    message = answer["message"]
+    (server.services.folder / "uploads" / "README").write_text("not ours")
+    await server.services.store.commit(Changes(drop_uploads=(message["file"]["_id"],)))
+    assert (await fetch(server, message["attachments"][0]["title_link"]))[0] == 404
+    assert await server.services.uploads.purge_unconfirmed(Millis(0)) == 1
+    assert [file.name for file in files_of(server)] == ["README"]
 
 
 async def test_posting_rules_hold_for_files(server: Server) -> None:

@@ -147,7 +147,7 @@ async def test_a_list_is_sorted_and_paged(server: Server) -> None:
 )
 async def test_info_about_nobody_is_refused(server: Server, query: dict[str, str], error: str) -> None:
     """A user has to be named, and to be there."""
-    status, answer = await server.api("GET", "users.info", **query)
+    status, answer = await server.api("GET", "users.info", who=server.owner, **query)
     assert (status, answer["error"]) == (400, error)
 
 

@@ -38,8 +38,11 @@ _BY_CHANGE = "_updatedAt"
 
 
 async def create(services: Services, request: ApiRequest) -> Reply:
-    """Make a webhook (§4.1)."""
-    return _one(await services.hooks.create(request.user, request.params))
+    """Make a webhook (§4.1); its answer is the record as it was inserted, without a time of change."""
+    made = await services.hooks.create(request.user, request.params)
+    if isinstance(made, Fault):
+        return made
+    return {"integration": {key: value for key, value in integration_view(made).items() if key != _BY_CHANGE}}
 
 
 async def list_integrations(services: Services, request: ApiRequest) -> Reply:

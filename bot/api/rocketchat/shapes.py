@@ -126,7 +126,8 @@ async def history(services: Services, request: ApiRequest, room: Room) -> JsonOb
         offset=params.offset,
         count=params.count,
     )
-    return listed("messages", [await message_json(services, message) for message in found], params, total)
+    shown = [params.select(await message_json(services, message)) for message in found]
+    return listed("messages", shown, params, total)
 
 
 def moment(request: ApiRequest, name: str) -> Millis | Fault | None:
