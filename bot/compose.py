@@ -67,7 +67,7 @@ async def open_services(
             raise StorageError(first.text)
         directory = Directory(store, org)
         stream = Stream(store, await store.last_event())
-        services = _wire(settings, folder, clock, store, directory, stream, passwords, base_url)
+        services = _wire(settings, folder, clock, store, directory, stream, passwords, base_url, vault)
         try:
             yield services, first
         finally:
@@ -79,7 +79,8 @@ async def open_services(
 def _vault(settings: Settings, folder: Folder) -> Vault:
     if settings.encryption_key is not None:
         return Vault(parse_keys(settings.encryption_key.get_secret_value()))
-    return Vault(load_key_file(folder.key_file))
+    key_file = folder.key_file
+    return Vault(load_key_file(key_file), reread=lambda: load_key_file(key_file))
 
 
 def _wire(
@@ -91,6 +92,7 @@ def _wire(
     stream: Stream,
     passwords: Passwords,
     base_url: str,
+    vault: Vault,
 ) -> Services:
     allow = AllowList.parse(settings.allow_targets)
     metrics = Metrics(clock)
@@ -129,6 +131,8 @@ def _wire(
     store.subscribe(worker.heard)
 
     async def changed_elsewhere() -> None:
+        if settings.encryption_key is None:
+            vault.use_keys(load_key_file(folder.key_file))  # `keys rotate` may have put a new one first
         directory.clear()
         await stream.read_elsewhere()
         worker.notify()

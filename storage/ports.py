@@ -171,7 +171,7 @@ class Upkeep(Protocol):
     """What keeps the store healthy; long work is done in slices beside normal traffic."""
 
     async def purge(self, now: Millis) -> int:
-        """Remove one slice of what is past its age (decision 33); returns how many rows went."""
+        """Remove one slice of what is past its age or of a removed hook (33, 45); returns how many rows went."""
         ...
 
     async def expire_held(self) -> int:

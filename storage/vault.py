@@ -6,7 +6,7 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,21 @@ class _Key:
 class Vault:
     """Seals with the first key, opens with any; never shows a key in its repr."""
 
-    def __init__(self, keys: Sequence[bytes], lookup_key: bytes | None = None) -> None:
-        """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes."""
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        lookup_key: bytes | None = None,
+        *,
+        reread: Callable[[], Sequence[bytes]] | None = None,
+    ) -> None:
+        """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes.
+
+        `reread` is asked for the keys as they are now when a value needs one not known yet: another process
+        may have rotated them a moment ago.
+        """
         self._keys: list[_Key] = []
         self._lookup = lookup_key
+        self._reread = reread
         self.use_keys(keys)
 
     def use_keys(self, keys: Sequence[bytes]) -> None:
@@ -48,13 +59,19 @@ class Vault:
     def open(self, sealed: bytes, identity: str) -> bytes:
         """Decrypt a sealed value; raise VaultError when no key fits or the record's identity differs."""
         key_id, nonce, rest = sealed[:_KEY_ID], sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
-        for key in tuple(self._keys):
-            if key.id == key_id:
-                try:
-                    return key.cipher.decrypt(nonce, rest, identity.encode())
-                except (InvalidTag, ValueError) as error:
-                    raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
-        raise VaultError
+        key = self._key(key_id)
+        if key is None and self._reread is not None:
+            self.use_keys(self._reread())
+            key = self._key(key_id)
+        if key is None:
+            raise VaultError
+        try:
+            return key.cipher.decrypt(nonce, rest, identity.encode())
+        except (InvalidTag, ValueError) as error:
+            raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
+
+    def _key(self, key_id: bytes) -> _Key | None:
+        return next((key for key in tuple(self._keys) if key.id == key_id), None)
 
     def is_current(self, sealed: bytes) -> bool:
         """Tell whether a value was sealed with the first key."""
@@ -63,7 +80,7 @@ class Vault:
     def with_lookup_key(self, lookup_key: bytes) -> "Vault":
         """Return the same vault with the key of the lookup hashes."""
         other = Vault.__new__(Vault)
-        other._keys, other._lookup = self._keys, lookup_key
+        other._keys, other._lookup, other._reread = self._keys, lookup_key, self._reread
         return other
 
     def lookup(self, value: str) -> bytes:

@@ -17,7 +17,11 @@ from bot.cli.users import user
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="patchbay")
 def cli() -> None:
-    """Patchbay: tools post in, rooms show it, webhooks fire out, nothing gets lost."""
+    """Patchbay: tools post in, rooms show it, webhooks fire out, nothing gets lost.
+
+    Commands other than `serve` work on the data folder with the owner's rights, also while the server runs.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+    """
 
 
 for command in (serve, user, token, hook, keys, db, config):

@@ -3,28 +3,35 @@
 import click
 from pydantic import SecretStr
 
-from bot.cli.common import settings
+from bot.cli.common import json_option, settings
+from bot.cli.output import masked, print_rows
 from bot.settings import PREFIX, Settings, source
 
-HIDDEN = "***"
+COLUMNS = ("name", "value", "source")
 
 
 @click.command()
-def config() -> None:
-    """Show every setting with its value (secrets hidden) and where it came from."""
+@json_option
+def config(as_json: bool) -> None:
+    """Show every setting, its value and its source.
+
+    Secrets are hidden; a source is `environment` or `default`.
+    """
     found = settings()
-    rows = [(PREFIX + name.upper(), _shown(found, name), source(name, {})) for name in Settings.model_fields]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, value, origin in rows:
-        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+    rows = [
+        {"name": PREFIX + name.upper(), "value": _shown(getattr(found, name)), "source": source(name, {})}
+        for name in Settings.model_fields
+    ]
+    print_rows(rows, COLUMNS, as_json=as_json, empty="")
 
 
-def _shown(found: Settings, name: str) -> str:
-    value = getattr(found, name)
-    if value is None:
-        return "-"
-    if isinstance(value, SecretStr):
-        return HIDDEN
-    if isinstance(value, tuple):
-        return ",".join(str(one) for one in value) or "-"
-    return str(value) or "-"
+def _shown(value: object) -> object:
+    match value:
+        case SecretStr():
+            return masked(value)
+        case tuple():
+            return [str(each) for each in value]
+        case None | int() | float():
+            return value
+        case _:
+            return str(value)

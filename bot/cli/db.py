@@ -1,11 +1,13 @@
-"""`patchbay db`: backup, check and migration of the database."""
+"""`patchbay db`: backup, check and migration of the database (decision 28)."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import click
 
-from bot.cli.common import data_option, fail, settings, with_workspace
+from bot.cli.common import data_option, existing_folder, fail, settings, with_workspace
+from bot.cli.output import progress
 from bot.folder import Folder
 from bot.services import Services
 
@@ -25,23 +27,36 @@ def backup(target: Path, data: Path | None) -> None:
     patchbay.db-wal and patchbay.db-shm there), start it again.
     """
     found = settings(data=data)
-    folder = Folder(found.data)
+    folder = existing_folder(found)
     copy = Folder(target)
     if copy.database.exists():
         fail(f"{copy.database} exists already; name a new folder.")
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def work(services: Services) -> None:
-        await services.store.backup(copy.database)
+        with progress("Database") as step:
+            await services.store.backup(copy.database, step)
 
-    with_workspace(found, work)
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # the database first: every file it knows then is there when the files are copied
+        with_workspace(found, work)
+        copy.database.chmod(0o600)
+        files = _copy_uploads(folder, copy)
+    except OSError as error:
+        fail(f"{error.filename or target}: {error.strerror}.")
+    click.echo(f"Done. {copy.database} and {files} uploaded files.")
+    click.echo(f"The key is not in it: keep {folder.key_file} in another place; without it no secret opens.")
+
+
+def _copy_uploads(folder: Folder, copy: Folder) -> int:
     files = [file for file in folder.uploads.iterdir() if file.is_file()] if folder.uploads.is_dir() else []
     copy.uploads.mkdir(mode=0o700, exist_ok=True)
-    with click.progressbar(files, label="Uploads", file=click.get_text_stream("stderr")) as bar:
-        for file in bar:
-            shutil.copy2(file, copy.uploads / file.name)
-    click.echo(f"Done. {copy.database} and {len(files)} uploaded files.")
-    click.echo(f"The key file is not in it: keep {folder.key_file} in another place; without it no secret opens.")
+    with progress("Uploads") as step:
+        for number, file in enumerate(files, 1):
+            with contextlib.suppress(FileNotFoundError):  # the server removed it meanwhile
+                shutil.copy2(file, copy.uploads / file.name)
+            step(number, len(files))
+    return len(files)
 
 
 @db.command()
@@ -54,7 +69,7 @@ def check(data: Path | None) -> None:
 
     faults = with_workspace(settings(data=data), work)
     if faults:
-        fail("The database is damaged:\n" + "\n".join(faults))
+        fail("The database is damaged; restore a backup:\n" + "\n".join(faults))
     click.echo("Done. The database is sound.")
 
 
@@ -62,9 +77,16 @@ def check(data: Path | None) -> None:
 @data_option
 def migrate(data: Path | None) -> None:
     """Bring the file to this version, after a copy to backups/; `serve` does the same when it starts."""
+    found = settings(data=data)
+    folder = existing_folder(found)
+    before = set(folder.backups.glob("*.db"))
 
     async def work(_: Services) -> None:
         return None
 
-    with_workspace(settings(data=data), work)
-    click.echo("Done. The database is at this version.")
+    with_workspace(found, work)
+    copies = sorted(set(folder.backups.glob("*.db")) - before)
+    if copies:
+        click.echo(f"Done. The database is at this version; the old file is {copies[-1]}.")
+    else:
+        click.echo("Done. The database was at this version already.")

@@ -1,14 +1,18 @@
 """`patchbay serve`: run the server."""
 
 import asyncio
+import shlex
 from pathlib import Path
 
 import click
 
 from bot import log
+from bot.cli.address import remember_address
 from bot.cli.common import data_option, fail, settings
+from bot.folder import Folder
 from bot.serve import Running
 from bot.serve import serve as run
+from bot.workspace.first_start import FirstStart
 from storage.errors import StorageError
 
 
@@ -29,12 +33,18 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
 
 
 def announce(server: Running) -> None:
-    """Tell the person who started it where it is; on the first start also what is shown only once."""
+    """Tell the person who started it where it is; on the first start, before that, what is shown only once.
+
+    The ready line comes last: whoever waits for it has read everything.
+    """
     base = server.services.base_url
+    remember_address(Folder(server.services.folder), base)
+    if server.first_start is not None:
+        _introduce(server.first_start, base)
     click.echo(f"Patchbay is ready at {base}")
-    first = server.first_start
-    if first is None:
-        return
+
+
+def _introduce(first: FirstStart, base: str) -> None:
     click.echo("")
     click.echo(f"  Owner     {first.username}")
     if first.password is not None:
@@ -42,8 +52,6 @@ def announce(server: Running) -> None:
     click.echo("")
     click.echo("  A first webhook posts to #general. Try it:")
     click.echo("")
-    click.echo(
-        "  curl -X POST -H 'Content-Type: application/json' --data '{\"text\":\"Hello from curl\"}' "
-        f"{base}/hooks/{first.hook_id}/{first.hook_token}"
-    )
+    address = shlex.quote(f"{base}/hooks/{first.hook_id}/{first.hook_token}")
+    click.echo("  curl -X POST -H 'Content-Type: application/json' --data '{\"text\":\"Hello from curl\"}' " + address)
     click.echo("")

@@ -132,7 +132,6 @@ class Fanout:
                 integration_id=hook.id,
                 url_hash=self._secrets.lookup(url),
                 trigger_word=trigger_word,
-                ordered=hook.ordered,
             )
             for url in hook.urls
         ]

@@ -8,10 +8,11 @@ from bot.metrics import Metrics
 from bot.web.answers import answer
 from bot.workers.supervisor import Supervisor
 from storage.errors import StorageError
-from storage.ports import Events, Queue, Upkeep
+from storage.ports import Ledger, Queue
+from storage.records.changes import Changes
 
 
-class HealthStore(Events, Queue, Upkeep, Protocol):
+class HealthStore(Ledger, Queue, Protocol):
     """What health looks at."""
 
 
@@ -36,7 +37,7 @@ class HealthRoutes:
         """Say whether requests can be stored and deliveries leave; 503 names what cannot."""
         workers = {name: health.running for name, health in self._supervisor.health().items()}
         try:
-            await self._store.changed_elsewhere()
+            await self._store.commit(Changes())
             stored = True
         except StorageError:
             stored = False

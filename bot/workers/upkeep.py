@@ -59,10 +59,11 @@ def foreign_commits(
 def held_expiry(store: Upkeep, *, every_s: float = HELD_S) -> Periodic:
     """Let deliveries die that a disabled hook has held for a day (decision 43)."""
 
-    async def expire() -> None:
+    async def expire() -> float | None:
         expired = await store.expire_held()
         if expired:
             log.info("expired", deliveries=expired)
+        return SLICE_PAUSE_S if expired else None
 
     return Periodic("held", every_s, expire)
 

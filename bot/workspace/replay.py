@@ -175,6 +175,5 @@ class Replay:
             integration_id=hook.id,
             url_hash=attempt.url_hash or b"",
             trigger_word=attempt.trigger_word,
-            ordered=hook.ordered,
         )
         return Fact(event=replayed, deliveries=(delivery,))

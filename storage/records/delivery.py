@@ -26,7 +26,6 @@ class NewDelivery:
     integration_id: IntegrationId
     url_hash: bytes
     trigger_word: str | None = None
-    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

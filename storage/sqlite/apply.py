@@ -174,9 +174,9 @@ class Applier:
 
     def _drop_hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> None:
         self.lanes.discard(connection, hook_id, self._clock.steady())
-        connection.execute("DELETE FROM attempt WHERE integration_id = ?", (hook_id,))
-        connection.execute("DELETE FROM dedup WHERE integration_id = ?", (hook_id,))
         connection.execute("DELETE FROM integration WHERE id = ?", (hook_id,))
+        # its attempts and request ids may be very many: out of sight now, swept in slices (decision 45)
+        connection.execute("INSERT INTO removed (integration_id) VALUES (?) ON CONFLICT DO NOTHING", (hook_id,))
 
     # --- messages and events ------------------------------------------------------------------------
 

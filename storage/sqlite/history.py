@@ -13,11 +13,14 @@ from storage.vault import Vault
 
 Connection = sqlite3.Connection
 
+_NOT_REMOVED = "integration_id NOT IN (SELECT integration_id FROM removed)"
+"""Attempts of removed integrations are swept later, but seen no more."""
+
 
 def attempts(
     connection: Connection, hook_ids: Sequence[str], ascending: bool, offset: int, count: int
 ) -> tuple[list[Attempt], int]:
-    where = f"integration_id IN ({marks(hook_ids)})"
+    where = f"integration_id IN ({marks(hook_ids)}) AND {_NOT_REMOVED}"
     order = "ASC" if ascending else "DESC"
     total = connection.execute(f"SELECT count(*) FROM attempt WHERE {where}", hook_ids).fetchone()[0]
     found = connection.execute(
@@ -29,7 +32,9 @@ def attempts(
 
 
 def attempt(connection: Connection, attempt_id: str) -> Attempt | None:
-    row = connection.execute(f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE id = ?", (attempt_id,)).fetchone()
+    row = connection.execute(
+        f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE id = ? AND {_NOT_REMOVED}", (attempt_id,)
+    ).fetchone()
     return rows.attempt_from(row) if row else None
 
 

@@ -13,7 +13,7 @@ from storage.records.integration import Hook, OutgoingHook
 from storage.sqlite.schema import IDLE
 from storage.vault import Vault
 
-_DUE = """
+DUE = """
 UPDATE lane SET next_at = max(?2, not_before, coalesce(
   (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""
 _IN_HAND = """
@@ -61,7 +61,7 @@ class Lanes:
 
     def due(self, connection: sqlite3.Connection, lanes: Iterable[LaneId], *, earliest: int = 0) -> None:
         """Set lanes due when their next delivery is, but not before `earliest`."""
-        connection.executemany(_DUE, [(lane, earliest, IDLE) for lane in lanes])
+        connection.executemany(DUE, [(lane, earliest, IDLE) for lane in lanes])
 
     def follow(self, connection: sqlite3.Connection, hook: Hook, now: int) -> None:
         """Bring lanes in line with a hook: make new ones, hold, let go, reorder, discard removed addresses."""

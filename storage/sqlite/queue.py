@@ -24,8 +24,9 @@ HELD_FOR_MS = 24 * 3600 * 1000
 EXPIRE_ROWS = 1000
 """Held deliveries that die in one transaction."""
 
-_CLAIM_LANES = "SELECT id, ordered FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
-_CLAIM_DELIVERIES = f"""
+CLAIM_LANES = "SELECT id, ordered FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
+NEXT_OF_ALL = "SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1"
+CLAIM_DELIVERIES = f"""
 SELECT {rows.DELIVERY_COLUMNS}, e.org_id, e.kind, e.at, e.room_id, e.user_id, e.body, e.seq
 FROM delivery d JOIN lane l ON l.id = d.lane_id JOIN event e ON e.seq = d.event_seq
 WHERE d.lane_id = ? AND d.state = 'queued' AND d.available_at <= ? ORDER BY d.available_at, d.id LIMIT ?"""
@@ -79,7 +80,7 @@ class Queue:
     def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
         """Lease due deliveries, oldest lane first, never more of a lane than it has free slots."""
         leases: list[Leased] = []
-        for lane in connection.execute(_CLAIM_LANES, (order.now, order.limit)).fetchall():
+        for lane in connection.execute(CLAIM_LANES, (order.now, order.limit)).fetchall():
             if len(leases) >= order.limit:
                 break
             here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
@@ -89,7 +90,7 @@ class Queue:
             # a full lane sleeps until one of its attempts settles
             full = len(taken) >= free
             self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms if full else 0)
-        row = connection.execute("SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1").fetchone()
+        row = connection.execute(NEXT_OF_ALL).fetchone()
         return Claimed(leases=tuple(leases), next_at=None if row is None or row[0] >= IDLE else Millis(row[0]))
 
     def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int) -> list[Leased]:
@@ -97,7 +98,7 @@ class Queue:
             return []
         until = Millis(order.now + order.lease_ms)
         leases = []
-        for row in connection.execute(_CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
+        for row in connection.execute(CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
             if row["receives"] >= POISON_RECEIVES:
                 connection.execute(
                     "UPDATE delivery SET state = 'dead', lease = NULL, reason = 'poison', updated_at = ? WHERE id = ?",

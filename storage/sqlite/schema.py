@@ -87,6 +87,7 @@ CREATE TABLE attempt (
   failed INTEGER NOT NULL, started_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL,
   status INTEGER, response TEXT, error TEXT, message_id TEXT, called INTEGER NOT NULL) STRICT;
 CREATE INDEX attempt_by_integration ON attempt(integration_id, updated_at);
+CREATE TABLE removed (integration_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, room_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
   size INTEGER NOT NULL, type TEXT NOT NULL, confirmed INTEGER NOT NULL, created_at INTEGER NOT NULL) STRICT;

@@ -143,11 +143,16 @@ class SqliteStore:
         return await self._writer.run(self._queue.expire_held)
 
     async def purge(self, now: Millis) -> int:
-        def slice_(connection: sqlite3.Connection) -> int:
+        def events(connection: sqlite3.Connection) -> int:
             gone, self._purged_to = upkeep.purge_events(connection, now, self._purged_to)
-            return gone + upkeep.purge(connection, now)
+            return gone
 
-        return await self._writer.run(slice_)
+        gone = await self._writer.run(lambda connection: upkeep.purge(connection, now) + upkeep.sweep(connection))
+        gone += await self._writer.run(events)
+        # many events may still be needed: look on, in transactions of their own, until something goes
+        while not gone and self._purged_to:
+            gone += await self._writer.run(events)
+        return gone
 
     async def changed_elsewhere(self) -> bool:
         def report(_: sqlite3.Connection) -> bool:

@@ -56,9 +56,21 @@ _BEFORE_ALL = -1  # sorts before every key, of either type
 FIRST: Place = (0, _BEFORE_ALL)
 
 
+_OF_REMOVED = "DELETE FROM {0} WHERE {1} IN (SELECT {0}.{1} FROM removed CROSS JOIN {0} USING (integration_id) LIMIT ?)"
+_LEFT_BY_REMOVED = (_OF_REMOVED.format("attempt", "rowid"), _OF_REMOVED.format("dedup", "seq"))
+
+
 def purge(connection: sqlite3.Connection, now: int) -> int:
     """Remove one slice of each kind of row that is past its age."""
     return sum(connection.execute(statement, (SLICE_ROWS, now - days * DAY_MS)).rowcount for statement, days in _AGES)
+
+
+def sweep(connection: sqlite3.Connection) -> int:
+    """Remove one slice of what removed integrations left."""
+    gone = sum(connection.execute(statement, (SLICE_ROWS,)).rowcount for statement in _LEFT_BY_REMOVED)
+    if not gone:
+        connection.execute("DELETE FROM removed")
+    return gone
 
 
 def purge_events(connection: sqlite3.Connection, now: int, after: int) -> tuple[int, int]:

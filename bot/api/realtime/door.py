@@ -32,7 +32,10 @@ class Connection:
         self._limits = limits
         # cookies are never looked at, so a page of another site gains nothing by connecting (decision 54)
         self._ws = web.WebSocketResponse(
-            max_msg_size=limits.frame_bytes, heartbeat=HEARTBEAT_S, compress=False, timeout=CLOSE_S
+            max_msg_size=limits.frame_bytes + 1,  # aiohttp refuses what reaches this size already
+            heartbeat=HEARTBEAT_S,
+            compress=False,
+            timeout=CLOSE_S,
         )
         self._ending: Ending | None = None
         self._abort: asyncio.TimerHandle | None = None
@@ -57,12 +60,12 @@ class Connection:
             self.session.close()
             if self._abort is not None:
                 self._abort.cancel()
-        structlog.get_logger("patchbay.realtime").info(
-            "socket closed",
-            user_id=self.session.user_id,
-            code=self._ending.code if self._ending else self._ws.close_code,
-            reason=self._ending.reason if self._ending else None,
-        )
+            structlog.get_logger("patchbay.realtime").info(
+                "socket closed",
+                user_id=self.session.user_id,
+                code=self._ending.code if self._ending else self._ws.close_code,
+                reason=self._ending.reason if self._ending else None,
+            )
         return self._ws
 
     def end(self, ending: Ending) -> None:
@@ -100,7 +103,7 @@ class Realtime:
         self._services = services
         self._limits = limits or Limits()
         self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
-        self._streams = Streams(services)
+        self._streams = Streams(services, self._recheck)
         self._connections: set[Connection] = set()
         self._feed: asyncio.Task[None] | None = None
 
@@ -134,6 +137,12 @@ class Realtime:
         for connection in tuple(self._connections):
             if connection.session.user_id == user_id:
                 connection.end(SESSION_ENDED)
+
+    async def _recheck(self, user_id: UserId) -> None:
+        """Look again whether a user's sessions still run: another process has ended some (decision 28)."""
+        for connection in tuple(self._connections):
+            if connection.session.user_id == user_id:
+                await connection.session.caller()
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         connection = Connection(self._services, self._streams, self._limit, self._limits, request)

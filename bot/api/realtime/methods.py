@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.api.realtime.protocol import read_date, with_dates
+from bot.api.realtime.protocol import MOST_NAME, read_date, with_dates
 from bot.api.realtime.streams import Listener, Streams
 from bot.api.rocketchat.chat import INVALID_ROOM, send
 from bot.api.rocketchat.commands import PARAMS_NO_TEXT, RUN_NEEDS_COMMAND, RUN_NEEDS_ROOM, UNKNOWN
@@ -37,9 +37,9 @@ class MethodCall:
         return self.params[index] if index < len(self.params) else None
 
     def text(self, index: int) -> str:
-        """Return a parameter that is a text; anything else is an empty one, which names nothing."""
+        """Return a parameter that names something; anything else is an empty text, which names nothing."""
         value = self.at(index)
-        return value if isinstance(value, str) else ""
+        return value if isinstance(value, str) and len(value) <= MOST_NAME else ""
 
     def fields(self, index: int) -> Mapping[str, object]:
         """Return a parameter that is an object; anything else is an empty one."""

@@ -12,6 +12,9 @@ from storage.clock import Millis, parse_iso
 VERSION = "1"
 """The only version of DDP spoken here."""
 
+MOST_NAME = 200
+"""Characters of an id or name; connections and lookups remember them, so hostile ones must stay short."""
+
 _DATES = ("ts", "_updatedAt", "editedAt", "lm")
 _REST_TO_SOCKET = {UNKNOWN_USER: LoginFailure(403, "User not found")}
 """Failures Rocket.Chat words differently on its two doors."""
@@ -79,7 +82,7 @@ def read_frame(text: str) -> Frame:
     if not isinstance(frame, Mapping):
         return Unreadable("Bad request: a frame is a JSON object.")
     frame_id, params = frame.get("id"), frame.get("params")
-    named = frame_id if isinstance(frame_id, str) else ""
+    named = frame_id if isinstance(frame_id, str) and len(frame_id) <= MOST_NAME else ""
     match frame.get("msg"):
         case "connect":
             return Connect(frame.get("version"))

@@ -5,21 +5,22 @@ event anew, so a membership, role or session that ended a moment ago leaks nothi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol  # Any: bodies of events are parsed JSON
 
 import structlog
 
-from bot.api.realtime.protocol import changed, with_dates
+from bot.api.realtime.protocol import MOST_NAME, changed, with_dates
 from bot.api.rocketchat.shapes import rooms_json
 from bot.services import Services
 from bot.workspace.notices import Notice
 from bot.workspace.posting import NOT_ALLOWED
 from bot.workspace.stream import Lagged
 from handlers.errors import Fault
-from storage.ids import RoomId, UserId
+from storage.errors import StorageError
+from storage.ids import EventSeq, RoomId, UserId
 from storage.records.event import Event, EventKind
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
@@ -30,6 +31,9 @@ NOTIFY_USER = "stream-notify-user"
 MY_MESSAGES = "__my_messages__"
 ACTIVITIES = frozenset({"typing", "user-activity"})
 """What clients tell each other about a room; passed on, not stored."""
+
+RETRY_S = 1.0
+"""Pause before the stream is read again after the store failed."""
 
 
 class Topic(NamedTuple):
@@ -62,17 +66,19 @@ class Subscribed:
 class Streams:
     """Keeps all subscriptions and sends every event to those that may hear it."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, recheck: Callable[[UserId], Awaitable[None]]) -> None:
         self._services = services
+        self._recheck = recheck
         self._topics: dict[Topic, set[Subscribed]] = {}
+        self._last: EventSeq | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
     async def subscribe(self, listener: Listener, user: User, stream: str, event: object) -> Subscribed | Fault:
         """Add a subscription, if the user may hear this event at all."""
         if stream not in (ROOM_MESSAGES, NOTIFY_ROOM, NOTIFY_USER):
             return Fault(f"Subscription '{stream[:120]}' not found", status=404)
-        if not isinstance(event, str):
-            return Fault("The first parameter of a subscription must be the name of an event.")
+        if not isinstance(event, str) or len(event) > MOST_NAME:
+            return Fault(f"The first parameter must be the name of an event, up to {MOST_NAME} characters.")
         topic = Topic(stream, event)
         if not await self._may_hear(user, topic):
             return NOT_ALLOWED
@@ -94,22 +100,28 @@ class Streams:
 
     async def run(self) -> None:
         """Pass on the workspace's events until cancelled; after falling behind go on where it was left."""
-        last = None
         while True:
-            async with self._services.stream.subscribe(last) as subscription:
-                last = subscription.last
-                try:
-                    while True:
-                        event = await subscription.next()
-                        last = event.seq
-                        await self._guarded(self._publish(event), f"event {event.seq}")
-                except Lagged:
-                    continue
+            try:
+                await self._follow()
+            except Lagged:
+                continue
+            except StorageError as error:
+                structlog.get_logger("patchbay.realtime").warning("stream not readable", fault=error.code)
+                await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        async with self._services.stream.subscribe(self._last) as subscription:
+            self._last = subscription.last
+            while True:
+                event = await subscription.next()
+                self._last = event.seq
+                await self._guarded(self._publish(event), f"event {event.seq}")
+                await asyncio.sleep(0)  # a full backlog must not keep everybody else waiting
 
     async def activity(self, origin: Listener, user: User, event: str, args: Sequence[object]) -> Fault | None:
         """Tell the others in a room what somebody does there; only in one's own name."""
         topic = Topic(NOTIFY_ROOM, event)
-        if _split(event)[1] not in ACTIVITIES or not args or args[0] not in (user.username, user.name):
+        if _split(event)[1] not in ACTIVITIES or not args or args[0] != user.username:
             return NOT_ALLOWED
         if not await self._may_hear(user, topic):
             return NOT_ALLOWED
@@ -144,6 +156,8 @@ class Streams:
             log.exception("not sent to sockets", about=about)
 
     async def _publish(self, event: Event) -> None:
+        if event.kind is EventKind.USER_CHANGED and event.body.get("sessions_ended"):
+            await self._recheck(_changed_user(event.body))
         if event.room_id is None:
             return
         match event.kind:
@@ -220,6 +234,10 @@ class Streams:
 
 def _rooms_changed(user_id: UserId) -> Topic:
     return Topic(NOTIFY_USER, f"{user_id}/rooms-changed")
+
+
+def _changed_user(body: Mapping[str, Any]) -> UserId:
+    return UserId(body["user"]["_id"])
 
 
 def _answers(user_id: UserId) -> Topic:

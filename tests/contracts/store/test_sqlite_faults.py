@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.contracts.store.engine import SqliteEngine
 from tests.contracts.store.units import fact, request
 from tests.records import NOON, ORG, incoming, message, room, user
 
+ROOT = Path(__file__).parents[3]
 BIG = b"x" * 50_000
 
 
@@ -138,3 +140,51 @@ async def test_what_waits_is_written_before_closing(store: Store, engine: Sqlite
     again = engine.open()
     assert await again.message(message().id) == message()
     await again.close()
+
+
+COMMIT_UNTIL_KILLED = """
+import asyncio, pathlib, sys
+from storage.clock import SystemClock
+from storage.ids import MessageId
+from storage.records.changes import Changes
+from tests.contracts.store.engine import SqliteEngine
+from tests.contracts.store.units import fact, request
+from tests.records import message
+
+async def main():
+    store = SqliteEngine(pathlib.Path(sys.argv[1]), SystemClock()).open()
+
+    async def post(lane):
+        for number in range(100_000):
+            mine = message(id=MessageId(f"m{lane}x{number}"))
+            await store.commit(Changes(new_messages=(mine,), facts=(fact(),), request=request(message_ids=(mine.id,))))
+            print(mine.id, flush=True)
+
+    await asyncio.gather(*map(post, range(8)))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_loses_nothing_acknowledged(store: Store, engine: SqliteEngine) -> None:
+    """After `kill -9` everything that was answered is there, each unit whole (delivery.md §1)."""
+    await store.commit(Changes(new_hooks=(incoming(),)))
+    await store.close()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMIT_UNTIL_KILLED, engine.path, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    acknowledged = [await process.stdout.readline() for _ in range(300)]
+    process.kill()
+    acknowledged += (await process.stdout.read()).splitlines(keepends=True)
+    await process.wait()
+    again = engine.open()
+    try:
+        for line in acknowledged:
+            if line.endswith(b"\n"):
+                assert await again.message(MessageId(line.decode().strip())) is not None
+        total = (await again.messages(GENERAL))[1]
+        assert await again.last_event() == total >= 300
+        assert await again.check() == []
+    finally:
+        await again.close()

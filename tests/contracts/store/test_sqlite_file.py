@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ from sqlite_utils import Database
 from storage.errors import Corrupt, NewerVersion, ReadOnly, StorageError
 from storage.records.changes import Changes
 from storage.sqlite.connect import connect, make_durable
-from storage.sqlite.lanes import _DUE
-from storage.sqlite.queue import _CLAIM_DELIVERIES, _CLAIM_LANES
+from storage.sqlite.lanes import DUE
+from storage.sqlite.queue import CLAIM_DELIVERIES, CLAIM_LANES, NEXT_OF_ALL
 from storage.sqlite.schema import migrations
 from storage.sqlite.store import open_store
 from storage.vault import Vault
@@ -155,23 +155,20 @@ async def test_a_read_only_place_is_refused(open_folder: Path, clock: ManualCloc
 
 
 @pytest.mark.parametrize(
-    ("statement", "index"),
+    ("statement", "values", "index"),
     [
-        (_CLAIM_LANES, "lane_due"),
-        (_CLAIM_DELIVERIES, "delivery_due"),
-        (_DUE, "delivery_due"),
-        ("SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1", "lane_due"),
+        (CLAIM_LANES, 2, "lane_due"),
+        (CLAIM_DELIVERIES, 3, "delivery_due"),
+        (DUE, 3, "delivery_due"),
+        (NEXT_OF_ALL, 0, "lane_due"),
     ],
     ids=["lanes", "deliveries", "lane's next time", "next time of all"],
 )
-async def test_claims_walk_their_index(engine: SqliteEngine, statement: str, index: str) -> None:
+async def test_claims_walk_their_index(engine: SqliteEngine, statement: str, values: int, index: str) -> None:
     """No claim scans or sorts: a regression here once cost 100 ms a claim (delivery.md §3)."""
     await engine.open().close()
-    connection = connect(engine.path, readonly=True)
-    marks = {"lanes": 2, "deliveries": 3}
-    count = statement.count("?") if "?1" not in statement else marks["deliveries"]
-    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * count)]
-    connection.close()
+    with closing(connect(engine.path, readonly=True)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * values)]
     assert any(index in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
     assert not any(step.startswith("SCAN") and "INDEX" not in step for step in plan), plan

@@ -9,7 +9,7 @@ import pytest
 
 from storage.clock import Millis
 from storage.errors import VaultError
-from storage.ids import GENERAL, MessageId
+from storage.ids import GENERAL, EventSeq, MessageId
 from storage.ports import Store
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
@@ -79,7 +79,20 @@ async def test_a_purge_goes_in_slices_and_ends(store: Store) -> None:
     later = NOON + 8 * DAY_MS
     assert 0 < await store.purge(Millis(later)) <= 1000
     await purge_all(store, later)
-    assert [one.seq for one in await store.events_after(0)] == [1200]  # type: ignore[arg-type] # before the first
+    assert [one.seq for one in await store.events_after(EventSeq(0))] == [1200]
+
+
+async def test_what_a_removed_hook_left_is_swept(store: Store, clock: ManualClock) -> None:
+    """Attempts and request ids of a removed hook are out of sight at once and go with the next purges."""
+    await store.commit(Changes(new_hooks=(incoming(), outgoing()), dedup=dedup()))
+    await queue_up(store, outgoing(), "a")
+    (leased,) = (await claim(store, clock.steady())).leases
+    await settle(store, leased, clock.steady())
+    ((written,), _) = await store.attempts([outgoing().id])
+    await store.commit(Changes(drop_hooks=(outgoing().id, incoming().id)))
+    assert await store.attempt(written.id) is None
+    assert await purge_all(store, clock.now()) == 2
+    assert await purge_all(store, clock.now()) == 0
 
 
 async def test_numbers_go_on_after_a_purge(
@@ -108,8 +121,19 @@ async def test_events_of_waiting_deliveries_stay(store: Store, clock: ManualCloc
     await queue_up(store, outgoing(), ["needed"])
     await store.commit(Changes(facts=(fact(body={"text": "last"}),)))
     await purge_all(store, NOON + 60 * DAY_MS)
-    assert [one.body["text"] for one in await store.events_after(0)] == ["needed", "last"]  # type: ignore[arg-type] # before the first
+    assert [one.body["text"] for one in await store.events_after(EventSeq(0))] == ["needed", "last"]
     assert [one.event.body["text"] for one in (await claim(store, clock.steady())).leases] == ["needed"]
+
+
+async def test_needed_events_do_not_hide_what_can_go(store: Store) -> None:
+    """However many old events are still needed, those behind them go with the same purge."""
+    await store.commit(Changes(new_hooks=(outgoing(),)))
+    await queue_up(store, outgoing(), ["needed"] * 1100)
+    await store.commit(Changes(facts=tuple(fact(body={"text": "old"}) for _ in range(20))))
+    await store.commit(Changes(facts=(fact(at=NOON + 8 * DAY_MS, body={"text": "fresh"}),)))
+    assert await store.purge(Millis(NOON + 8 * DAY_MS)) == 20
+    left = await store.events_after(EventSeq(0), limit=2000)
+    assert [one.body["text"] for one in left] == ["needed"] * 1100 + ["fresh"]
 
 
 async def test_a_backup_made_while_writing_is_whole(store: Store, engine: SqliteEngine, tmp_path: Path) -> None:

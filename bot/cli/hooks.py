@@ -1,0 +1,143 @@
+"""`patchbay hook`: webhooks in and out, and what REST does not know about them (decision 35)."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Unpack, cast
+
+import click
+
+from bot.cli import hook_views as views
+from bot.cli.common import as_owner, data_option, fail, json_option
+from bot.cli.hook_add import add
+from bot.cli.hook_settings import Flags, edit_settings, new_signing_key, read_options
+from bot.cli.output import print_facts, print_rows
+from bot.services import Services
+from bot.workspace.hook_options import Options
+from handlers.errors import Fault
+from handlers.references import resolve
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Hook, IncomingHook, direction
+from storage.records.user import User
+
+LIST_COLUMNS = ("id", "way", "name", "enabled", "rooms", "user", "event", "calls")
+REQUEST_COLUMNS = ("at", "method", "verdict", "status", "error", "messages")
+
+
+@click.group()
+def hook() -> None:
+    """Webhooks; REF is an id, a name or the beginning of a name."""
+
+
+hook.add_command(add)
+
+
+@hook.command("list")
+@json_option
+@data_option
+def list_hooks(as_json: bool, data: Path | None) -> None:
+    """List all hooks, oldest first; of addresses only the host is shown."""
+
+    async def work(services: Services, owner: User) -> list[Hook]:
+        return await services.hooks.visible(owner)
+
+    rows = [views.row(each) for each in as_owner(data, work)]
+    print_rows(rows, LIST_COLUMNS, as_json=as_json, empty="There are no hooks.")
+
+
+@hook.command()
+@click.argument("ref")
+@click.option("--reveal", is_flag=True, help="Show addresses, tokens, secrets and keys too.")
+@json_option
+@data_option
+def show(ref: str, reveal: bool, as_json: bool, data: Path | None) -> None:
+    """Show all of the hook REF."""
+
+    async def work(services: Services, owner: User) -> views.Facts | Fault:
+        found = await _find(services, owner, ref)
+        return found if isinstance(found, Fault) else views.facts(found, services.base_url, reveal=reveal)
+
+    print_facts(as_owner(data, work), as_json=as_json)
+
+
+@hook.command()
+@click.argument("ref")
+@edit_settings
+@data_option
+def edit(ref: str, data: Path | None, **flags: Unpack[Flags]) -> None:
+    """Change the hook REF: what is not named stays as it is, also through changes over REST."""
+    read = read_options(flags)
+
+    async def work(services: Services, owner: User) -> Hook | Fault:
+        options = read(services)
+        if options == Options():
+            raise click.UsageError("Say what to change; see `patchbay hook edit --help`.")
+        found = await _find(services, owner, ref, whole_name=True)
+        return found if isinstance(found, Fault) else await services.hooks.edit(owner, found.id, options)
+
+    changed = _hook_of(data, work)
+    click.echo(f"Done. {changed.name} ({changed.id}) is changed.")
+    if key := new_signing_key(changed, flags):
+        print_facts(key, as_json=False)
+        click.echo("The key is shown only once; the one before is good for another 24 h.", err=True)
+
+
+@hook.command()
+@click.argument("ref")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+def remove(ref: str, yes: bool, data: Path | None) -> None:
+    """Remove the hook REF for good, with its history and whatever it still had to deliver."""
+
+    async def find(services: Services, owner: User) -> Hook | Fault:
+        return await _find(services, owner, ref, whole_name=True)
+
+    found = _hook_of(data, find)
+    if not yes:
+        click.confirm(f"Remove {found.name} ({found.id})?", abort=True, err=True)
+
+    async def work(services: Services, owner: User) -> Hook | Fault:
+        body = {"type": direction(found).value, "integrationId": found.id}
+        return await services.hooks.remove(owner, body)
+
+    gone = _hook_of(data, work)
+    click.echo(f"Done. {gone.name} ({gone.id}) is removed.")
+
+
+@hook.command()
+@click.argument("ref")
+@click.option("--count", type=click.IntRange(1, 200), default=20, show_default=True, help="How many, newest first.")
+@json_option
+@data_option
+def requests(ref: str, count: int, as_json: bool, data: Path | None) -> None:
+    """Show the last requests to the incoming hook REF; --json also headers and bodies, secrets masked."""
+
+    async def work(services: Services, owner: User) -> tuple[IncomingHook, list[HookRequest]] | Fault:
+        found = await _find(services, owner, ref)
+        if isinstance(found, Fault):
+            return found
+        if not isinstance(found, IncomingHook):
+            return Fault(f"{found.name} is an outgoing hook; requests come to incoming ones.")
+        return found, await services.store.requests(found.id, count=count)
+
+    found, kept = as_owner(data, work)
+    if not kept and not found.keep_requests:
+        fail(f"{found.name} keeps no requests; see `patchbay hook edit {found.id} --keep-requests`.")
+    rows = [views.request(each, found) for each in kept]
+    print_rows(rows, REQUEST_COLUMNS, as_json=as_json, empty="No request has come yet.")
+
+
+def _hook_of(data: Path | None, work: Callable[[Services, User], Awaitable[Hook | Fault]]) -> Hook:
+    return cast(Hook, as_owner(data, work))  # mypy joins the two kinds to their base
+
+
+async def _find(services: Services, owner: User, ref: str, *, whole_name: bool = False) -> Hook | Fault:
+    """Find the one hook a reference means; what changes it takes no mere beginning of a name."""
+    found = resolve(ref, await services.hooks.visible(owner))
+    if not found.things:
+        return Fault(f"There is no hook {ref!r}; `patchbay hook list` shows all.")
+    if len(found.things) > 1:
+        ids = ", ".join(hook.id for hook in found.things)
+        return Fault(f"{ref!r} may mean several hooks; name one by its id: {ids}.")
+    if found.by_prefix and whole_name:
+        return Fault(f"{ref!r} is only the beginning of a name; write {found.things[0].name!r} or the id.")
+    return found.things[0]
