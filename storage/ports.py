@@ -34,6 +34,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def accepted(self, hook_id: IntegrationId, key: str) -> bool:
+        """Tell whether a request with this id of its sender was accepted before (decision 37)."""
+        ...
+
 
 class Users(Protocol):
     """People and bots."""

@@ -73,15 +73,19 @@ class Receive:
     async def deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         """Post what a body asks for, once for each id the sender gave it."""
         started = self._clock.monotonic()
+        key = self._dedup_key(hook, received)
         if body is None or (body == {} and not hook.script_enabled):
             changes, result = Changes(), Result(Verdict.IGNORED)
         else:
             prepared = await self._prepare(hook, poster, received, body)
-            if isinstance(prepared, Fault):
+            if isinstance(prepared, Changes):
+                changes = prepared
+                result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
+            elif key is not None and await self._ledger.accepted(hook.id, key):
+                # the first one stands; whether this one could be posted now does not matter any more
+                changes, result = Changes(), Result(Verdict.DUPLICATE)
+            else:
                 return await self._turned_away(hook, received, prepared)
-            changes = prepared
-            result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
-        key = self._dedup_key(hook, received)
         dedup = None
         if key is not None:
             digest = hashlib.blake2b(received.raw, digest_size=16).digest()

@@ -8,6 +8,7 @@ from storage.records.delivery import Attempt, Delivery
 from storage.records.hook_request import HookRequest
 from storage.records.queue import Counts
 from storage.sqlite import rows
+from storage.sqlite.apply import dedup_digest
 from storage.sqlite.reads import marks
 from storage.vault import Vault
 
@@ -29,6 +30,11 @@ def attempts(
         (*hook_ids, count, offset),
     )
     return [rows.attempt_from(row) for row in found], total
+
+
+def accepted(connection: Connection, hook_id: str, key: str) -> bool:
+    query = "SELECT 1 FROM dedup WHERE integration_id = ? AND key = ?"
+    return connection.execute(query, (hook_id, dedup_digest(key))).fetchone() is not None
 
 
 def attempt(connection: Connection, attempt_id: str) -> Attempt | None:

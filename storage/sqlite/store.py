@@ -261,6 +261,9 @@ class SqliteStore:
     async def hook_version(self, hook_id: IntegrationId, version: int) -> Hook | None:
         return await self._read(reads.hook_version, self._vault, hook_id, version)
 
+    async def accepted(self, hook_id: IntegrationId, key: str) -> bool:
+        return await self._read(history.accepted, hook_id, key)
+
     async def attempts(
         self, hook_ids: Sequence[IntegrationId], *, ascending: bool = False, offset: int = 0, count: int = 50
     ) -> tuple[list[Attempt], int]:
