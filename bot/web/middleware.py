@@ -47,7 +47,8 @@ def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Mid
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else "-"
         seconds = clock.monotonic() - started
-        metrics.request(route, request.method, response.status, seconds)
+        if not isinstance(response, web.WebSocketResponse):  # its whole life is no answer time
+            metrics.request(route, request.method, response.status, seconds)
         log.info(
             "request",
             request_id=request_id,

@@ -16,6 +16,9 @@ T = TypeVar("T")
 MOST_ENTRIES = 50_000
 """Entries remembered before all are dropped and read again."""
 
+LONGEST_KEY = 200
+"""Characters of a name or id that is remembered: whoever calls chooses it, found or not."""
+
 _MESSAGES_ONLY = frozenset(
     {
         EventKind.MESSAGE_POSTED,
@@ -59,6 +62,8 @@ class Directory:
             self.clear()
 
     async def _cached(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
+        if _is_long(key):
+            return await load()
         if key in self._found:
             found: T = self._found[key]
             return found
@@ -131,3 +136,7 @@ class Directory:
             scopes = scopes_for(room, await self.participants(room), author)
         key = ("listening", event, scopes)
         return await self._cached(key, lambda: self._store.hooks_listening(event.value, sorted(scopes)))
+
+
+def _is_long(key: Hashable) -> bool:
+    return isinstance(key, tuple) and any(isinstance(part, str) and len(part) > LONGEST_KEY for part in key)

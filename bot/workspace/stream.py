@@ -50,6 +50,10 @@ class Subscription:
         self.last = event.seq
         return event
 
+    def fall_behind(self) -> None:
+        """Cut the reader off after what it has: more was missed than is kept for it."""
+        self._lagged = True
+
     def stop(self) -> None:
         """Wake the reader for the last time."""
         self._lagged = True
@@ -79,6 +83,8 @@ class Stream:
                     if page[-1].seq >= self.last or len(missed) >= BACKLOG:
                         break
                 self._catch_up(subscription, missed)
+                if missed and missed[-1].seq < self.last:
+                    subscription.fall_behind()
             yield subscription
         finally:
             self._subscriptions.discard(subscription)

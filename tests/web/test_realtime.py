@@ -160,7 +160,15 @@ async def test_frames_before_connect(server: Server, sent: object, answered: obj
 
 @pytest.mark.parametrize(
     "text",
-    ["{", '{"msg":"what"}', '{"msg":"method","id":"1"}', '{"msg":"sub","id":1,"name":"x"}', '{"msg":"ping","id":NaN}'],
+    [
+        "{",
+        "x" * 300,
+        '{"msg":"what"}',
+        '{"msg":"unsub","id":"%s"}' % ("x" * 201),
+        '{"msg":"method","id":"1"}',
+        '{"msg":"sub","id":1,"name":"x"}',
+        '{"msg":"ping","id":NaN}',
+    ],
 )
 async def test_malformed_frames(server: Server, text: str) -> None:
     """A frame that makes no sense is named so, and the connection goes on."""
@@ -341,6 +349,7 @@ async def test_removed_member_hears_nothing_more(server: Server) -> None:
     [
         ("stream-room-messages", "{room}"),
         ("stream-room-messages", "no-such-room"),
+        ("stream-room-messages", ""),
         ("stream-notify-room", "{room}/typing"),
         ("stream-notify-user", "{owner}/message"),
         ("stream-notify-user", "{owner}/rooms-changed"),
@@ -355,10 +364,12 @@ async def test_refused_subscriptions(server: Server, stream: str, event: str) ->
 
 
 async def test_unknown_names(server: Server) -> None:
-    """A method or stream that does not exist is refused with 404."""
+    """A method or stream that does not exist is refused with 404, a hostile name with a text."""
     async with connecting(server, server.owner) as bot:
         error = (await bot.ask("no/such"))["error"]
         assert (error["error"], error["message"]) == (404, "Method 'no/such' not found [404]")
+        refused = await bot.hear("stream-notify-user", f"{server.owner['X-User-Id']}/{'x' * 200}")
+        assert refused["error"]["reason"] == "The first parameter must be the name of an event, up to 200 characters."
         refused = await bot.hear("stream-nothing", "x")
         assert (refused["msg"], refused["error"]["message"]) == (
             "nosub",

@@ -64,8 +64,9 @@ async def send(services: Services, sender: User, given: object) -> Message | Fau
     chosen = MessageId(message_id) if message_id else None
     if chosen and await services.store.message(chosen):
         return await _already_there(services, sender, chosen)
-    # unlike a channel of postMessage, `rid` is never a name
-    if await services.directory.room(RoomId(room_id)) is None:
+    # unlike a channel of postMessage, `rid` is never a name; a room one may not enter is not told apart from none
+    room = await services.directory.room(RoomId(room_id))
+    if room is None or not await services.posting.may_enter(room, sender):
         return INVALID_ROOM
     draft = _read(services, {"groupable": True, **{key: given[key] for key in given.keys() & _MESSAGE_KEYS}})
     if isinstance(draft, Fault):
