@@ -10,7 +10,7 @@ from bot.cli import hook_views as views
 from bot.cli.common import as_owner, data_option, fail, json_option
 from bot.cli.hook_add import add
 from bot.cli.hook_settings import Flags, edit_settings, new_signing_key, read_options
-from bot.cli.output import print_facts, print_rows
+from bot.cli.output import print_facts, print_rows, text
 from bot.services import Services
 from bot.workspace.hook_options import Options
 from handlers.errors import Fault
@@ -75,7 +75,7 @@ def edit(ref: str, data: Path | None, **flags: Unpack[Flags]) -> None:
         return found if isinstance(found, Fault) else await services.hooks.edit(owner, found.id, options)
 
     changed = _hook_of(data, work)
-    click.echo(f"Done. {changed.name} ({changed.id}) is changed.")
+    click.echo(f"Done. {text(changed.name)} ({changed.id}) is changed.")
     if key := new_signing_key(changed, flags):
         print_facts(key, as_json=False)
         click.echo("The key is shown only once; the one before is good for another 24 h.", err=True)
@@ -93,14 +93,14 @@ def remove(ref: str, yes: bool, data: Path | None) -> None:
 
     found = _hook_of(data, find)
     if not yes:
-        click.confirm(f"Remove {found.name} ({found.id})?", abort=True, err=True)
+        click.confirm(f"Remove {text(found.name)} ({found.id})?", abort=True, err=True)
 
     async def work(services: Services, owner: User) -> Hook | Fault:
         body = {"type": direction(found).value, "integrationId": found.id}
         return await services.hooks.remove(owner, body)
 
     gone = _hook_of(data, work)
-    click.echo(f"Done. {gone.name} ({gone.id}) is removed.")
+    click.echo(f"Done. {text(gone.name)} ({gone.id}) is removed.")
 
 
 @hook.command()
@@ -116,12 +116,12 @@ def requests(ref: str, count: int, as_json: bool, data: Path | None) -> None:
         if isinstance(found, Fault):
             return found
         if not isinstance(found, IncomingHook):
-            return Fault(f"{found.name} is an outgoing hook; requests come to incoming ones.")
+            return Fault(f"{text(found.name)} is an outgoing hook; requests come to incoming ones.")
         return found, await services.store.requests(found.id, count=count)
 
     found, kept = as_owner(data, work)
     if not kept and not found.keep_requests:
-        fail(f"{found.name} keeps no requests; see `patchbay hook edit {found.id} --keep-requests`.")
+        fail(f"{text(found.name)} keeps no requests; see `patchbay hook edit {found.id} --keep-requests`.")
     rows = [views.request(each, found) for each in kept]
     print_rows(rows, REQUEST_COLUMNS, as_json=as_json, empty="No request has come yet.")
 

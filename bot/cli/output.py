@@ -1,6 +1,7 @@
 """What commands print: tables and facts for people, JSON for scripts, progress on standard error."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -67,7 +68,7 @@ def masked(value: object) -> str | None:
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on standard error; what is yielded takes steps done and all steps."""
-    with click.progressbar(length=1, label=label, file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def step(done: int, total: int) -> None:
             bar.length = max(total, 1)

@@ -29,6 +29,8 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
     except StorageError as error:
         fail(str(error))
     except OSError as error:
+        if error.filename is not None:
+            fail(f"{error.filename}: {error.strerror}.")
         fail(f"Cannot listen on {found.host} port {found.port}: {error.strerror or error}.")
 
 

@@ -118,10 +118,12 @@ def enable(name: str, data: Path | None) -> None:
 @user.command()
 @click.argument("name")
 @click.argument("permission", type=click.Choice(sorted(KNOWN)))
-@click.option("--grant/--deny", "granted", required=True, default=None, help="Give it, or take it away.")
+@click.option("--grant/--deny", "granted", default=None, help="Give it, or take it away.")
 @data_option
-def permit(name: str, permission: str, granted: bool, data: Path | None) -> None:
+def permit(name: str, permission: str, granted: bool | None, data: Path | None) -> None:
     """Grant the user NAME a single permission or take it away, whatever the role says."""
+    if granted is None:
+        raise click.UsageError("Say --grant or --deny.")
 
     async def work(services: Services, owner: User) -> User | Fault:
         found = await user_named(services, name)

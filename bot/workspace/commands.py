@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
-from bot.workspace.notices import Notice, Notices
+from bot.workspace.ephemeral import Ephemeral, EphemeralMessages
 from bot.workspace.posting import INVALID_THREAD, Posting, plain
 from handlers.command import Answer, CommandContext, StatusFacts, Traffic, load_commands
 from handlers.complete import Names, complete
@@ -49,7 +49,7 @@ SLASH_COMMANDS = tuple(
 
 
 class CommandDoor:
-    """Runs a typed line for a user; `notices` carries the answers that only the caller reads."""
+    """Runs a typed line for a user; `ephemeral` carries the answers that only the caller reads."""
 
     def __init__(
         self, store: DoorStore, directory: Directory, hooks: Hooks, posting: Posting, clock: Clock, zone: tzinfo = UTC
@@ -61,7 +61,7 @@ class CommandDoor:
         self._clock = clock
         self._zone = zone
         self._commands = load_commands()
-        self.notices = Notices()
+        self.ephemeral = EphemeralMessages()
 
     @staticmethod
     def find(name: str) -> SlashCommand | None:
@@ -97,7 +97,7 @@ class CommandDoor:
         )
         answer = await execute(params.strip(), context, self._commands)
         if answer.private:
-            self.notices.send(user.id, self._notice(room, answer.text, thread_id))
+            self.ephemeral.send(user.id, self._ephemeral(room, answer.text, thread_id))
         else:
             await self._post(room.id, answer.text, thread_id)
         await self._leave_notes(user, answer)
@@ -117,7 +117,7 @@ class CommandDoor:
         )
         return [line[: suggestion.start] + suggestion.insert for suggestion in suggestions]
 
-    def _notice(self, room: Room, text: str, thread_id: str | None) -> Notice:
+    def _ephemeral(self, room: Room, text: str, thread_id: str | None) -> Ephemeral:
         now = self._clock.now()
         thread = {"tmid": thread_id} if thread_id else {}
         return {

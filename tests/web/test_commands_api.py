@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.workspace.notices import Notice
+from bot.workspace.ephemeral import Ephemeral
 from storage.ids import UserId
 from tests.server import Server
 
@@ -118,9 +118,9 @@ async def test_a_run_answers_the_caller_alone(server: Server) -> None:
     ann = await server.user("ann")
     parent = (await server.post("chat.postMessage", {"channel": "#general", "text": "help?"}))["message"]["_id"]
     before = await server.room_messages()
-    heard: list[Notice] = []
-    others: list[Notice] = []
-    notices = server.services.commands.notices
+    heard: list[Ephemeral] = []
+    others: list[Ephemeral] = []
+    notices = server.services.commands.ephemeral
     stop = notices.subscribe(UserId(ann["X-User-Id"]), heard.append)
     notices.subscribe(UserId(server.owner["X-User-Id"]), others.append)
     result = await _run(server, " help in", who=ann, tmid=parent)
@@ -262,8 +262,8 @@ async def test_a_preview_item_is_checked(server: Server, change: dict[str, objec
 
 async def test_a_preview_item_runs_its_line(server: Server) -> None:
     """The answer reaches the caller as a notice; the call itself only says that it worked."""
-    heard: list[Notice] = []
-    server.services.commands.notices.subscribe(UserId(server.owner["X-User-Id"]), heard.append)
+    heard: list[Ephemeral] = []
+    server.services.commands.ephemeral.subscribe(UserId(server.owner["X-User-Id"]), heard.append)
     item = {"id": "1", "type": "text", "value": "status"}
     body = {"command": "hook", "roomId": "GENERAL", "params": " sta", "previewItem": item}
     assert await server.post("commands.preview", body) == {"success": True}

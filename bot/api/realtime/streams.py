@@ -15,7 +15,7 @@ import structlog
 from bot.api.realtime.protocol import MOST_NAME, changed, with_dates
 from bot.api.rocketchat.shapes import rooms_json
 from bot.services import Services
-from bot.workspace.notices import Notice
+from bot.workspace.ephemeral import Ephemeral
 from bot.workspace.posting import NOT_ALLOWED
 from bot.workspace.stream import Lagged
 from handlers.errors import Fault
@@ -60,7 +60,7 @@ class Subscribed:
     listener: Listener
     topic: Topic
     leave: Callable[[], None] | None = None
-    """Ends the notices of a user's own answers, which come from elsewhere."""
+    """Ends the ephemeral messages of a user's own answers, which come from elsewhere."""
 
 
 class Streams:
@@ -85,8 +85,8 @@ class Streams:
         subscribed = Subscribed(listener, topic)
         self._topics.setdefault(topic, set()).add(subscribed)
         if topic == _answers(user.id):
-            heard = partial(self._notice, subscribed)
-            subscribed.leave = self._services.commands.notices.subscribe(user.id, heard)
+            heard = partial(self._ephemeral, subscribed)
+            subscribed.leave = self._services.commands.ephemeral.subscribe(user.id, heard)
         return subscribed
 
     def unsubscribe(self, subscribed: Subscribed) -> None:
@@ -128,7 +128,7 @@ class Streams:
         await self._send(topic, args, besides=origin)
         return None
 
-    def _notice(self, subscribed: Subscribed, message: Notice) -> None:
+    def _ephemeral(self, subscribed: Subscribed, message: Ephemeral) -> None:
         """Send an answer only its caller reads (decision 57)."""
         frame = changed(*subscribed.topic, [with_dates(message)])
         task = asyncio.create_task(self._guarded(self._judged(subscribed, frame), "notice"))

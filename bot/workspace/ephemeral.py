@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping
 
 from storage.ids import UserId
 
-Notice = Mapping[str, object]
+Ephemeral = Mapping[str, object]
 """A message as the wire shows it."""
-Listener = Callable[[Notice], None]
+Listener = Callable[[Ephemeral], None]
 
 
-class Notices:
-    """Hands each notice to the connections its reader has at that moment; without any it is lost (decision 57)."""
+class EphemeralMessages:
+    """Hands each message to the connections its reader has at that moment; without any it is lost (decision 57)."""
 
     def __init__(self) -> None:
         self._listeners: dict[UserId, list[Listener]] = {}
 
     def subscribe(self, user_id: UserId, listener: Listener) -> Callable[[], None]:
-        """Call back with every notice for a user, until what this returns is called."""
+        """Call back with every message for a user, until what this returns is called."""
         listeners = self._listeners.setdefault(user_id, [])
         listeners.append(listener)
 
@@ -28,7 +28,7 @@ class Notices:
 
         return unsubscribe
 
-    def send(self, user_id: UserId, notice: Notice) -> None:
-        """Show a notice to a user; listeners must not block."""
+    def send(self, user_id: UserId, message: Ephemeral) -> None:
+        """Show a message to a user; listeners must not block."""
         for listener in tuple(self._listeners.get(user_id, ())):
-            listener(notice)
+            listener(message)
