@@ -5,6 +5,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -31,4 +32,14 @@ def configure(level: str, stream: TextIO | None = None) -> None:
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
         )
     )
+    handler.addFilter(_name_only)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _name_only(record: logging.LogRecord) -> bool:
+    """Keep of a malformed request's fault only its name: its text quotes what was sent, tokens included (`security.md` §3)."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+        record.exc_info = record.exc_text = None
+    return True

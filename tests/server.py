@@ -97,9 +97,10 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
         "hook_rate_per_minute": 0,
         "api_rate_per_minute": 0,
         "allow_targets": "127.0.0.1",
+        **settings,
     }
     async with (
-        running(Settings(**{**values, **settings}), clock) as started,
+        running(Settings(**values), clock) as started,
         aiohttp.ClientSession() as http,
     ):
         server = Server(started, http)

@@ -10,6 +10,7 @@ from bot.cli.common import data_option, existing_folder, fail, settings, with_wo
 from bot.cli.output import progress
 from bot.folder import Folder
 from bot.services import Services
+from handlers.answers import plural
 
 
 @click.group()
@@ -21,9 +22,9 @@ def db() -> None:
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
 @data_option
 def backup(target: Path, data: Path | None) -> None:
-    """Copy database and uploads into the folder TARGET, also while the server runs.
+    """Copy database and uploads into TARGET.
 
-    To restore: stop the server, copy the files of TARGET back into the data folder (removing
+    Works while the server runs. To restore: stop the server, copy the files of TARGET back into the data folder (removing
     patchbay.db-wal and patchbay.db-shm there), start it again.
     """
     found = settings(data=data)
@@ -44,7 +45,7 @@ def backup(target: Path, data: Path | None) -> None:
         files = _copy_uploads(folder, copy)
     except OSError as error:
         fail(f"{error.filename or target}: {error.strerror}.")
-    click.echo(f"Done. {copy.database} and {files} uploaded files.")
+    click.echo(f"Done. {copy.database} and {plural(files, 'uploaded file', 'uploaded files')}.")
     click.echo(f"The key is not in it: keep {folder.key_file} in another place; without it no secret opens.")
 
 
@@ -76,7 +77,10 @@ def check(data: Path | None) -> None:
 @db.command()
 @data_option
 def migrate(data: Path | None) -> None:
-    """Bring the file to this version, after a copy to backups/; `serve` does the same when it starts."""
+    """Bring the file to this version.
+
+    The old one is copied to backups/ before. `serve` does the same when it starts.
+    """
     found = settings(data=data)
     folder = existing_folder(found)
     before = set(folder.backups.glob("*.db"))

@@ -64,7 +64,10 @@ def incoming(
     data: Path | None,
     **flags: Unpack[Flags],
 ) -> None:
-    """Make the incoming hook NAME and print its address, which is shown only once."""
+    """Make the incoming hook NAME.
+
+    Its address is printed only once: whoever has it can post.
+    """
     body: Body = {
         "type": Direction.INCOMING.value,
         "name": name,
@@ -80,7 +83,7 @@ def incoming(
     made, base = _make(data, body, flags)
     facts = {"id": made.id, "name": made.name, "rooms": list(made.channels), "address": address(made, base)}
     print_facts(facts, as_json=as_json)
-    click.echo("Whoever has the address can post; it is shown only once.", err=True)
+    click.echo("The address is shown only once; whoever has it can post.", err=True)
 
 
 @add.command()
@@ -127,9 +130,9 @@ def outgoing(
     data: Path | None,
     **flags: Unpack[Flags],
 ) -> None:
-    """Make the outgoing hook NAME, which calls addresses when something happens in rooms.
+    """Make the outgoing hook NAME.
 
-    An address often carries a key; --url-file keeps it out of the process list.
+    It calls addresses when something happens in rooms. An address often carries a key; --url-file keeps it out of the process list.
     """
     _fitting(OutgoingEvent(event), rooms=rooms, triggers=triggers, target_room=target_room)
     if url_file is not None:

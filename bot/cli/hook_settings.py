@@ -101,7 +101,7 @@ def read_options(flags: Flags) -> Callable[[Services], Options]:
 def new_signing_key(hook: Hook, flags: Flags) -> dict[str, object]:
     """Return the key that was made for a hook, to be shown once."""
     if isinstance(hook, OutgoingHook) and flags.get("sign"):
-        return {"signing key": hook.signing_keys[0].key}
+        return {"signing_key": hook.signing_keys[0].key}
     return {}
 
 

@@ -35,7 +35,10 @@ hook.add_command(add)
 @json_option
 @data_option
 def list_hooks(as_json: bool, data: Path | None) -> None:
-    """List all hooks, oldest first; of addresses only the host is shown."""
+    """List all hooks.
+
+    Oldest first; of the addresses they call only the host is shown.
+    """
 
     async def work(services: Services, owner: User) -> list[Hook]:
         return await services.hooks.visible(owner)
@@ -64,7 +67,10 @@ def show(ref: str, reveal: bool, as_json: bool, data: Path | None) -> None:
 @edit_settings
 @data_option
 def edit(ref: str, data: Path | None, **flags: Unpack[Flags]) -> None:
-    """Change the hook REF: what is not named stays as it is, also through changes over REST."""
+    """Change the hook REF.
+
+    What is not named stays as it is, also through changes over REST.
+    """
     read = read_options(flags)
 
     async def work(services: Services, owner: User) -> Hook | Fault:
@@ -86,7 +92,10 @@ def edit(ref: str, data: Path | None, **flags: Unpack[Flags]) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @data_option
 def remove(ref: str, yes: bool, data: Path | None) -> None:
-    """Remove the hook REF for good, with its history and whatever it still had to deliver."""
+    """Remove the hook REF for good.
+
+    Its history goes too, and whatever it still had to deliver.
+    """
 
     async def find(services: Services, owner: User) -> Hook | Fault:
         return await _find(services, owner, ref, whole_name=True)
@@ -109,7 +118,10 @@ def remove(ref: str, yes: bool, data: Path | None) -> None:
 @json_option
 @data_option
 def requests(ref: str, count: int, as_json: bool, data: Path | None) -> None:
-    """Show the last requests to the incoming hook REF; --json also headers and bodies, secrets masked."""
+    """Show the last requests to the hook REF.
+
+    With --json also their headers and bodies, secrets masked.
+    """
 
     async def work(services: Services, owner: User) -> tuple[IncomingHook, list[HookRequest]] | Fault:
         found = await _find(services, owner, ref)

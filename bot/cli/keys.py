@@ -23,9 +23,9 @@ def keys() -> None:
 @keys.command()
 @data_option
 def rotate(data: Path | None) -> None:
-    """Make a new encryption key and seal every secret with it; works beside a running server.
+    """Make a new key and seal every secret with it.
 
-    With the key file, old keys stay in it, for backups made before and for the server until it has read the
+    Works beside a running server.     With the key file, old keys stay in it, for backups made before and for the server until it has read the
     file again. With PATCHBAY_ENCRYPTION_KEY, put the new key before the old one, restart the server with it,
     then run this to seal everything with the new key.
     """

@@ -21,7 +21,7 @@ from storage.errors import StorageError
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; default PATCHBAY_PORT or 8084.")
 @data_option
 def serve(host: str | None, port: int | None, data: Path | None) -> None:
-    """Run the server until it is told to stop (SIGTERM or Ctrl-C)."""
+    """Run the server until SIGTERM or Ctrl-C."""
     found = settings(host=host, port=port, data=data)
     log.configure(found.log_level)
     try:

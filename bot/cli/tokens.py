@@ -24,7 +24,10 @@ def token() -> None:
 @json_option
 @data_option
 def add(username: str, name: str, as_json: bool, data: Path | None) -> None:
-    """Make a token called NAME for the user USERNAME and print it; it is shown only once."""
+    """Make the token NAME for a user.
+
+    It is printed only once.
+    """
 
     async def work(services: Services, _: User) -> tuple[User, str] | Fault:
         found = await user_named(services, username)

@@ -42,7 +42,10 @@ def add(
     as_json: bool,
     data: Path | None,
 ) -> None:
-    """Make the user NAME; without --password-stdin a one-time password is made and printed."""
+    """Make the user NAME.
+
+    Without --password-stdin a password is made and printed once.
+    """
     password = stdin_password() if password_stdin else one_time_password()
     new = NewUser(username=name, name=full_name or name, password=password, email=email, role=Role(role), is_bot=bot)
 
@@ -72,7 +75,7 @@ def list_users(as_json: bool, data: Path | None) -> None:
 @click.argument("role", type=ROLE)
 @data_option
 def role(name: str, role: str, data: Path | None) -> None:
-    """Give the user NAME another role; it counts from the next call."""
+    """Give the user NAME another role."""
     changed = _update(data, name, UserUpdate(role=Role(role)))
     click.echo(f"Done. {changed.username} is {changed.role.value}.")
 
@@ -83,7 +86,10 @@ def role(name: str, role: str, data: Path | None) -> None:
 @click.option("--generate", is_flag=True, help="Make a password and print it once.")
 @data_option
 def password(name: str, password_stdin: bool, generate: bool, data: Path | None) -> None:
-    """Give the user NAME a new password, asked for at the terminal; it ends all sessions, not personal tokens."""
+    """Give the user NAME a new password.
+
+    It is asked for at the terminal. All sessions end, personal tokens stay.
+    """
     if password_stdin and generate:
         raise click.UsageError("Give --password-stdin or --generate, not both.")
     if generate:
@@ -100,7 +106,10 @@ def password(name: str, password_stdin: bool, generate: bool, data: Path | None)
 @click.argument("name")
 @data_option
 def disable(name: str, data: Path | None) -> None:
-    """End everything the user NAME is signed in with, and disable the hooks that post as this user."""
+    """Let the user NAME log in no more.
+
+    Sessions and tokens end; hooks that post as this user are disabled and named.
+    """
     done = _set_active(data, name, active=False)
     click.echo(f"Done. {done.user.username} cannot log in any more.")
     for hook in done.disabled:
@@ -111,7 +120,10 @@ def disable(name: str, data: Path | None) -> None:
 @click.argument("name")
 @data_option
 def enable(name: str, data: Path | None) -> None:
-    """Let the user NAME log in again; hooks stay disabled until `patchbay hook edit REF --enable`."""
+    """Let the user NAME log in again.
+
+    Hooks stay disabled until `patchbay hook edit REF --enable`.
+    """
     click.echo(f"Done. {_set_active(data, name, active=True).user.username} can log in.")
 
 
@@ -121,7 +133,10 @@ def enable(name: str, data: Path | None) -> None:
 @click.option("--grant/--deny", "granted", default=None, help="Give it, or take it away.")
 @data_option
 def permit(name: str, permission: str, granted: bool | None, data: Path | None) -> None:
-    """Grant the user NAME a single permission or take it away, whatever the role says."""
+    """Grant or take away a single permission.
+
+    It counts whatever the role of the user NAME says.
+    """
     if granted is None:
         raise click.UsageError("Say --grant or --deny.")
 

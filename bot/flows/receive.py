@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.flows.notices import Notices
 from bot.flows.respond import ARCHIVED
@@ -15,7 +15,7 @@ from handlers.outgoing import hops as hop_count
 from storage.clock import Clock
 from storage.ids import timed_id
 from storage.ports import Ledger
-from storage.records.changes import Changes, Dedup, merge
+from storage.records.changes import NOTHING, Changes, Dedup, merge
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import IncomingHook
 from storage.records.user import User
@@ -23,7 +23,6 @@ from storage.records.user import User
 DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
 """Where senders put a request's id, in the order they are looked at (decision 37)."""
 
-NOBODY_TOLD = Changes()
 OVERRIDE_DISABLED = "overriding destination channel is disabled for this integration"
 
 
@@ -75,7 +74,7 @@ class Receive:
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
         if body is None or (body == {} and not hook.script_enabled):
-            changes, result = Changes(), Result(Verdict.IGNORED)
+            changes, result = NOTHING, Result(Verdict.IGNORED)
         else:
             prepared = await self._prepare(hook, poster, received, body)
             if isinstance(prepared, Changes):
@@ -83,7 +82,7 @@ class Receive:
                 result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
             elif key is not None and await self._ledger.accepted(hook.id, key):
                 # the first one stands; whether this one could be posted now does not matter any more
-                changes, result = Changes(), Result(Verdict.DUPLICATE)
+                changes, result = NOTHING, Result(Verdict.DUPLICATE)
             else:
                 return await self._turned_away(hook, received, prepared)
         dedup = None
@@ -92,21 +91,21 @@ class Receive:
             dedup = Dedup(integration_id=hook.id, key=key, body_hash=digest, at=self._clock.now())
         took = self._clock.monotonic() - started
         request = self._request(hook, received, result, 200, dedup_key=key, took=took)
-        committed = await self._ledger.commit(merge(changes, Changes(dedup=dedup, request=request)))
+        committed = await self._ledger.commit(replace(changes, dedup=dedup, request=request))
         return Result(Verdict.DUPLICATE) if committed.duplicate else result
 
     async def refuse(
-        self, hook: IncomingHook, received: Received, error: str, status: int = 400, *, told: Changes = NOBODY_TOLD
+        self, hook: IncomingHook, received: Received, error: str, status: int = 400, *, told: Changes = NOTHING
     ) -> Result:
         """Write a refused request into the hook's history, with the notice somebody gets about it."""
         result = Result(Verdict.REFUSED, error)
         request = self._request(hook, received, result, status, dedup_key=None, took=0)
-        if request is not None or told != NOBODY_TOLD:
+        if request is not None or told != NOTHING:
             await self._ledger.commit(merge(told, Changes(request=request)))
         return result
 
     async def _turned_away(self, hook: IncomingHook, received: Received, fault: Fault) -> Result:
-        told = NOBODY_TOLD
+        told = NOTHING
         if fault.code == ARCHIVED:
             told = await self._notices.archived(hook, ", ".join(hook.channels))
         return await self.refuse(hook, received, fault.bare, told=told)

@@ -22,9 +22,9 @@ WRONG_METHOD = {"status": "error", "message": "API endpoint does not exist"}
 def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    return web.Response(
-        status=status, body=text.encode("utf-8", "surrogatepass"), headers={**_HEADERS, **(headers or {})}
-    )
+    # half a surrogate pair has no UTF-8; the error handler's \\udXXX is JSON's own way to write it
+    raw = text.encode("utf-8", "backslashreplace")
+    return web.Response(status=status, body=raw, headers={**_HEADERS, **(headers or {})})
 
 
 def success(body: Mapping[str, object] | None = None) -> web.Response:

@@ -3,19 +3,20 @@
 import hmac
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from bot.flows.receive import Receive, Received
 from bot.metrics import Metrics
 from bot.web.answers import LOGIN_NEEDED, answer, failure, refusal, success, too_many
 from bot.web.bodies import RawBody, read_raw
-from bot.web.limits import RateLimit
+from bot.web.limits import Allowance, RateLimit
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
 from handlers.errors import Fault
 from handlers.signing.incoming import verify_incoming
 from storage.clock import Clock, Millis, iso
+from storage.errors import Gone
 from storage.ids import GENERAL, ROCKET_CAT, IntegrationId
 from storage.records.integration import IncomingHook
 from storage.records.user import User
@@ -23,6 +24,9 @@ from storage.records.user import User
 UNKNOWN = "Invalid integration id or token provided."
 UNAVAILABLE = "Service Unavailable"
 INVALID_SIGNATURE = "invalid-signature"
+
+_NO_EXTRA = "(?!(?:sample|info|add|remove)/)[^{}/]+"
+"""The id of a generic shape: whatever does not begin an extra's path."""
 
 
 class HookRoutes:
@@ -47,13 +51,13 @@ class HookRoutes:
         self._max_body = max_body
 
     def add_to(self, app: web.Application) -> None:
-        """Register every shape; the extras come first because they shadow the generic shapes."""
+        """Register every shape; the extras shadow the generic shapes, also for methods they do not take."""
         for shape in ("{id}/{token}", "{id}/{user}/{token}"):
             app.router.add_get(f"/hooks/sample/{shape}", self._sample)
             app.router.add_get(f"/hooks/info/{shape}", self._info)
             app.router.add_post(f"/hooks/add/{shape}", self._add)
             app.router.add_post(f"/hooks/remove/{shape}", self._remove)
-        for shape in ("{id}/{token}", "{id}/{user}/{token}"):
+        for shape in ("{id}/{token}", f"{{id:{_NO_EXTRA}}}/{{user}}/{{token}}"):
             app.router.add_post(f"/hooks/{shape}", self._deliver)
             app.router.add_get(f"/hooks/{shape}", self._deliver, allow_head=False)
 
@@ -66,36 +70,71 @@ class HookRoutes:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
         received = Received(request.method, tuple(request.headers.items()), raw.raw)
-        if hook.secret is not None:
-            verdict = verify_incoming(hook.secret, received.headers, raw.raw, self._clock.now() / 1000)
-            if not verdict.ok:
-                await self._receive.refuse(hook, received, f"{INVALID_SIGNATURE}: {verdict.value}", 401)
-                return self._refused(INVALID_SIGNATURE, 401)
+        refused = await self._signature_refused(hook, received)
+        if refused is not None:
+            return refused
         body = _parse(request, raw)
         if isinstance(body, BodyFault):
-            await self._receive.refuse(hook, received, body.text, body.status)
-            return self._refused(body.text, body.status)
+            return await self._turned_away(hook, received, body.text, body.status)
         poster = await self._poster(hook)
         if poster is None:
+            self._metrics.hook_request("refused")
             return answer(LOGIN_NEEDED, 401)
         allowance = self._limit.take(hook.id)
         if allowance is not None and not allowance.allowed:
-            self._metrics.hook_request("limited")
-            return too_many(allowance.wait_s, allowance.headers)
-        if not hook.enabled or self._expired(hook):
-            await self._receive.refuse(hook, received, UNAVAILABLE, 503)
-            self._metrics.hook_request("refused")
-            return answer(UNAVAILABLE, 503)
-        result = await self._receive.deliver(hook, poster, received, body)
-        self._metrics.hook_request(result.verdict.value)
-        done = success() if result.error is None else failure(result.error)
+            return self._limited(allowance)
+        done = await self._post(hook, poster, received, body)
         if allowance is not None:
             done.headers.update(allowance.headers)
         return done
 
+    async def _post(self, hook: IncomingHook, poster: User, received: Received, body: object) -> web.Response:
+        try:
+            if self._is_off(hook):
+                await self._receive.refuse(hook, received, UNAVAILABLE, 503)
+                self._metrics.hook_request("refused")
+                return answer(UNAVAILABLE, 503)
+            result = await self._receive.deliver(hook, poster, received, body)
+        except Gone:  # the hook was removed since it was looked up
+            return self._refused(UNKNOWN, 404)
+        self._metrics.hook_request(result.verdict.value)
+        return success() if result.error is None else failure(result.error)
+
+    async def _signature_refused(self, hook: IncomingHook, received: Received) -> web.Response | None:
+        """Check a signature where the hook asks for one (decision 36); None when the request may go on."""
+        if hook.secret is None:
+            return None
+        verdict = verify_incoming(hook.secret, received.headers, received.raw, self._clock.now() / 1000)
+        if verdict.ok:
+            return None
+        return await self._turned_away(hook, received, INVALID_SIGNATURE, 401, f"{INVALID_SIGNATURE}: {verdict.value}")
+
+    async def _turned_away(
+        self, hook: IncomingHook, received: Received, text: str, status: int, why: str | None = None
+    ) -> web.Response:
+        """Refuse before the rate limit counts; history writes have a limit of their own.
+
+        Whoever knows the address but not the secret must neither use up the sender's limit nor flood the store.
+        """
+        allowance = self._limit.take(("turned away", hook.id))
+        if allowance is not None and not allowance.allowed:
+            return self._limited(allowance)
+        try:
+            await self._receive.refuse(hook, received, why or text, status)
+        except Gone:
+            return self._refused(UNKNOWN, 404)
+        return self._refused(text, status)
+
     def _refused(self, text: str, status: int) -> web.Response:
         self._metrics.hook_request("refused")
         return failure(text, status)
+
+    def _limited(self, allowance: Allowance) -> web.Response:
+        self._metrics.hook_request("limited")
+        return too_many(allowance.wait_s, allowance.headers)
+
+    def _is_off(self, hook: IncomingHook) -> bool:
+        return not hook.enabled or self._expired(hook)
 
     def _expired(self, hook: IncomingHook) -> bool:
         return hook.expires_at is not None and hook.expires_at <= self._clock.now()
@@ -119,9 +158,11 @@ class HookRoutes:
         hook = await self._hook(request)
         if hook is None:
             return failure(UNKNOWN, 404)
+        if await self._poster(hook) is None:
+            return answer(LOGIN_NEEDED, 401)
         allowance = self._limit.take(hook.id)
         if allowance is not None and not allowance.allowed:
-            return too_many(allowance.wait_s, allowance.headers)
+            return self._limited(allowance)
         return hook
 
     async def _info(self, request: web.Request) -> web.Response:
@@ -141,19 +182,31 @@ class HookRoutes:
         return await self._extra(request, remove=True)
 
     async def _extra(self, request: web.Request, *, remove: bool) -> web.Response:
+        """Make or remove an outgoing hook; what keeps a hook from posting keeps it from this too (decision 38)."""
         raw = await read_raw(request, self._max_body)
         hook = await self._known(request)
         if isinstance(hook, web.Response):
             return hook
-        body = raw if isinstance(raw, BodyFault) else _parse(request, raw)
+        if isinstance(raw, BodyFault):
+            return failure(raw.text, raw.status)
+        received = Received(request.method, tuple(request.headers.items()), raw.raw)
+        refused = await self._signature_refused(hook, received)
+        if refused is not None:
+            return refused
+        body = _parse(request, raw)
         if isinstance(body, BodyFault):
             return failure(body.text, body.status)
+        if self._is_off(hook):
+            return answer(UNAVAILABLE, 503)
         fields = body if isinstance(body, Mapping) else {}
         done = await (self._hooks.remove_zapier(hook, fields) if remove else self._hooks.add_zapier(hook, fields))
         return refusal(done) if isinstance(done, Fault) else success()
 
 
 def _parse(request: web.Request, raw: RawBody) -> object:
+    """Read the body; that of a GET counts for nothing (§5.1 step 6)."""
+    if request.method == hdrs.METH_GET:
+        return None
     content_type = request.headers.get("Content-Type")
     body = parse_body(content_type, raw.decoded)
     return body if isinstance(body, BodyFault) else unwrap_hook_payload(content_type, body)

@@ -7,8 +7,8 @@ from importlib.metadata import version
 from typing import Protocol
 
 from bot.workspace.directory import Directory
-from bot.workspace.hooks import Hooks
 from bot.workspace.ephemeral import Ephemeral, EphemeralMessages
+from bot.workspace.hooks import Hooks
 from bot.workspace.posting import INVALID_THREAD, Posting, plain
 from handlers.command import Answer, CommandContext, StatusFacts, Traffic, load_commands
 from handlers.complete import Names, complete

@@ -81,7 +81,7 @@ class Directory:
 
     async def user_named(self, username: str) -> User | None:
         """Find a user by name, whatever its case."""
-        return await self._cached(("username", username.lower()), lambda: self._store.user_named(username))
+        return await self._cached(("username", _folded(username)), lambda: self._store.user_named(username))
 
     async def users(self) -> list[User]:
         """Return all users, oldest first."""
@@ -97,7 +97,7 @@ class Directory:
 
     async def room_named(self, name: str) -> Room | None:
         """Find a public or private room by name, whatever its case."""
-        return await self._cached(("room name", name.lower()), lambda: self._store.room_named(name))
+        return await self._cached(("room name", _folded(name)), lambda: self._store.room_named(name))
 
     async def rooms(self) -> list[Room]:
         """Return all rooms, oldest first."""
@@ -136,6 +136,11 @@ class Directory:
             scopes = scopes_for(room, await self.participants(room), author)
         key = ("listening", event, scopes)
         return await self._cached(key, lambda: self._store.hooks_listening(event.value, sorted(scopes)))
+
+
+def _folded(name: str) -> str:
+    """Fold case as the store does, ASCII only: other names must not share a place with ASCII ones (K is U+212A)."""
+    return name.lower() if name.isascii() else name
 
 
 def _is_long(key: Hashable) -> bool:

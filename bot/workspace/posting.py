@@ -11,7 +11,7 @@ from handlers.permissions import IMPERSONATE, permissions
 from storage.clock import Clock, Millis
 from storage.ids import MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
-from storage.records.changes import Changes, Fact, merge
+from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Hook
 from storage.records.message import Message
@@ -87,7 +87,7 @@ class Posting:
             await self._fanout.message(message, place.room, poster)
             for message, place in zip(messages, places, strict=True)
         ]
-        posted = Changes(new_messages=messages, facts=tuple(facts))
+        posted = Changes(new_messages=messages, facts=tuple(facts), chosen_ids=message_id is not None)
         return Prepared(
             merge(*(place.changes for place in places), posted), messages, tuple(place.room for place in places)
         )
@@ -155,13 +155,13 @@ class Posting:
         if room.archived:
             return Fault(f"The channel, {room.name}, is archived", "error-room-archived")
         if room.kind is RoomKind.DIRECT:
-            return _Place(room, Changes()) if poster.id in room.direct_users else NOT_ALLOWED
+            return _Place(room, NOTHING) if poster.id in room.direct_users else NOT_ALLOWED
         member = await self._directory.member(room.id, poster.id)
         if member is None and room.kind is RoomKind.PRIVATE:
             return NOT_ALLOWED
         if room.read_only and not (poster.role.at_least(Role.ADMIN) or (member and member.is_owner)):
             return READ_ONLY
-        return _Place(room, Changes() if member else await self.join(room, poster))
+        return _Place(room, NOTHING if member else await self.join(room, poster))
 
     async def join(self, room: Room, user: User) -> Changes:
         """Return what makes a user a member of a room."""

@@ -28,17 +28,33 @@ class Subscription:
 
     def __init__(self, after: EventSeq) -> None:
         self.last = after
+        self._newest = after
+        """The number of the last event taken, which may still wait to be read."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
         self._lagged = False
 
     def put(self, event: Event) -> None:
         """Take an event, or cut the reader off when it is too far behind."""
-        if self._lagged or event.seq <= self.last:
+        if self._lagged or event.seq <= self._newest:
             return
         try:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
             self._lagged = True
+        else:
+            self._newest = event.seq
+
+    def catch_up(self, missed: Sequence[Event]) -> None:
+        """Take what was missed before what came meanwhile; both may hold the same event."""
+        arrived = []
+        while not self._queue.empty():
+            arrived.append(self._queue.get_nowait())
+        self._newest = self.last
+        for event in (*missed, *arrived):
+            if event is None:
+                self.stop()
+            else:
+                self.put(event)
 
     async def next(self) -> Event:
         """Wait for the next event; raise Lagged when some were missed."""
@@ -82,24 +98,12 @@ class Stream:
                     missed += page
                     if page[-1].seq >= self.last or len(missed) >= BACKLOG:
                         break
-                self._catch_up(subscription, missed)
+                subscription.catch_up(missed)
                 if missed and missed[-1].seq < self.last:
                     subscription.fall_behind()
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
-
-    @staticmethod
-    def _catch_up(subscription: Subscription, missed: Sequence[Event]) -> None:
-        """Put what was missed before what came meanwhile."""
-        arrived = []
-        while not subscription._queue.empty():
-            arrived.append(subscription._queue.get_nowait())
-        last = EventSeq(0)
-        for event in (*missed, *(event for event in arrived if event is not None)):
-            if event.seq > last:
-                subscription.put(event)
-                last = event.seq
 
     async def read_elsewhere(self) -> bool:
         """Publish events another process has committed (decision 28); tell whether there were any."""

@@ -3,27 +3,45 @@
 import json
 from collections.abc import Mapping
 from typing import Any  # bodies come back from the store as parsed JSON
+from urllib.parse import unquote
 
 from handlers.http import Answered
 from handlers.outgoing.payload import MASK, build_data
 from handlers.rocketchat.views import JsonObject, integration_view
+from handlers.targets import Target, parse_url
 from storage.clock import iso
 from storage.records.delivery import Attempt
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook
 
 EXCERPT_BYTES = 2048
+SHORTEST_PATH_KEY, SHORTEST_QUERY_KEY = 12, 6
+"""Characters from which a part of an address may be a key; shorter ones are words like `webhooks`."""
 
 
 def answer_excerpt(hook: OutgoingHook, answer: Answered) -> str:
     """Return the beginning of an answer as history keeps it (`delivery.md` §6).
 
-    Receivers that echo the request send our token and their address back; neither may be stored in clear.
+    Receivers that echo the request send our token and their address back, error pages often just its path and
+    query; none of it may be stored in clear.
     """
     text = answer.body.decode(errors="replace")
-    for secret in filter(None, (hook.token, *hook.urls)):
+    for secret in _secrets(hook):
         text = text.replace(secret, MASK).replace(json.dumps(secret)[1:-1], MASK)
     return text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
+
+
+def _secrets(hook: OutgoingHook) -> list[str]:
+    """Return token, addresses and the parts of addresses that may be keys (decision 31), longest first."""
+    found = {hook.token or "", *hook.urls}
+    for target in map(parse_url, hook.urls):
+        if isinstance(target, Target):
+            path, _, query = target.path.partition("?")
+            keys = [part for part in path.split("/") if len(part) >= SHORTEST_PATH_KEY]
+            values = [pair.partition("=")[2] for pair in query.split("&")]
+            keys += [value for value in values if len(value) >= SHORTEST_QUERY_KEY]
+            found.update(keys, map(unquote, keys))
+    return sorted(found - {""}, key=len, reverse=True)
 
 
 def history_view(

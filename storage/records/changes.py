@@ -49,6 +49,8 @@ class Changes:
     dedup: Dedup | None = None
     request: HookRequest | None = None
     new_messages: tuple[Message, ...] = ()
+    chosen_ids: bool = False
+    """A client chose the ids of the new messages, so one may be there already (decision 56)."""
     put_messages: tuple[Message, ...] = ()
     drop_messages: tuple[MessageId, ...] = ()
     new_users: tuple[User, ...] = ()
@@ -68,6 +70,10 @@ class Changes:
     facts: tuple[Fact, ...] = ()
 
 
+NOTHING = Changes()
+"""A unit of work that writes nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """What became of a unit of work."""
@@ -81,11 +87,16 @@ class Committed:
 
 def merge(*parts: Changes) -> Changes:
     """Return one unit of work that does what all the parts do, in order."""
+    parts = tuple(part for part in parts if part is not NOTHING)
+    if len(parts) == 1:
+        return parts[0]
     merged: dict[str, Any] = {}  # Any: each field keeps the type it has in Changes
     for field in fields(Changes):
         values = [getattr(part, field.name) for part in parts]
         if isinstance(field.default, tuple):
             merged[field.name] = tuple(one for value in values for one in value)
+        elif field.default is False:
+            merged[field.name] = any(values)
         else:
             merged[field.name] = next((value for value in values if value is not None), None)
     return Changes(**merged)

@@ -15,18 +15,22 @@ from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.message import Message
 from storage.sqlite import rows
+from storage.sqlite.bulk import insert_rows
 from storage.sqlite.lanes import Lanes
 from storage.vault import Vault
 
 REQUESTS_KEPT = 200
 """Requests kept for each incoming hook (decision 33); the oldest makes room for the next."""
 
-_EVENT_SQL = "INSERT INTO event (seq, org_id, kind, at, room_id, user_id, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_MESSAGE_SQL = f"INSERT INTO message ({rows.MESSAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_DELIVERY_SQL = (
-    "INSERT INTO delivery (lane_id, integration_id, event_seq, state, trigger_word, tries, receives, available_at,"
-    " created_at, updated_at) VALUES (?, ?, ?, 'queued', ?, 0, 0, ?, ?, ?)"
+_EVENTS = "INSERT INTO event (seq, org_id, kind, at, room_id, user_id, body)"
+_MESSAGES = f"INSERT INTO message ({rows.MESSAGE_COLUMNS})"
+_DELIVERIES = (
+    "INSERT INTO delivery (lane_id, integration_id, event_seq, trigger_word, available_at, created_at, updated_at,"
+    " state, tries, receives)"
 )
+_NEW = ("queued", 0, 0)
+_REQUESTS = f"INSERT OR REPLACE INTO hook_request ({rows.REQUEST_COLUMNS})"
+_ATTEMPTS = f"INSERT INTO attempt ({rows.ATTEMPT_COLUMNS})"
 
 
 def insert(table: str, names: str, *, replacing: str = "") -> str:
@@ -45,7 +49,6 @@ _MESSAGE_EDIT_SQL = (
     f"UPDATE message SET ({rows.MESSAGE_COLUMNS}) = ({', '.join('?' * len(rows.MESSAGE_COLUMNS.split(',')))})"
     " WHERE id = ?"
 )
-_REQUEST_SQL = insert("hook_request", rows.REQUEST_COLUMNS).replace("INSERT", "INSERT OR REPLACE", 1)
 
 
 class Applier:
@@ -72,7 +75,8 @@ class Applier:
             found = self._already_there(connection, unit, fresh_ids)
             if found is None:
                 written.append((place, unit))
-                fresh_ids.update(message.id for message in unit.new_messages)
+                if unit.chosen_ids:
+                    fresh_ids.update(message.id for message in unit.new_messages)
             else:
                 results[place] = found
         self._write_records(connection, [unit for _, unit in written])
@@ -85,8 +89,7 @@ class Applier:
     # --- what makes a unit a repetition -------------------------------------------------------------
 
     def _already_there(self, connection: sqlite3.Connection, unit: Changes, fresh_ids: set[str]) -> Committed | None:
-        for message in unit.new_messages:
-            # ids of our own making are never taken; a client may choose one (decision 56)
+        for message in unit.new_messages if unit.chosen_ids else ():
             if (
                 message.id in fresh_ids
                 or connection.execute("SELECT 1 FROM message WHERE id = ?", (message.id,)).fetchone()
@@ -182,7 +185,7 @@ class Applier:
 
     def _write_messages(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> None:
         new = [message for unit in units for message in unit.new_messages]
-        connection.executemany(_MESSAGE_SQL, [rows.message_row(message) for message in new])
+        insert_rows(connection, _MESSAGES, [rows.message_row(message) for message in new])
         self._count(connection, new)
         for unit in units:
             for message in unit.put_messages:
@@ -243,18 +246,18 @@ class Applier:
                         continue
                     woken[lane.id] = due
                     at = 0 if lane.ordered else due
-                    deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due))
+                    deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due, *_NEW))
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
             results.append((place, tuple(mine)))
-        connection.executemany(_EVENT_SQL, events)
-        connection.executemany(_DELIVERY_SQL, deliveries)
+        insert_rows(connection, _EVENTS, events)
+        insert_rows(connection, _DELIVERIES, deliveries)
         self.write_attempts(connection, attempts)
         self.lanes.wake(connection, woken)
         return results
 
     def write_attempts(self, connection: sqlite3.Connection, attempts: Sequence[rows.Row]) -> None:
         """Write history entries."""
-        connection.executemany(insert("attempt", rows.ATTEMPT_COLUMNS), attempts)
+        insert_rows(connection, _ATTEMPTS, attempts)
 
     # --- history of incoming hooks ------------------------------------------------------------------
 
@@ -273,7 +276,7 @@ class Applier:
                 request = self._duplicate(connection, request, unit.dedup)
             number = self._next_number(connection, request.integration_id)
             written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
-        connection.executemany(_REQUEST_SQL, written)
+        insert_rows(connection, _REQUESTS, written)
 
     def _duplicate(self, connection: sqlite3.Connection, request: HookRequest, dedup: Dedup) -> HookRequest:
         first = connection.execute(

@@ -201,6 +201,21 @@ def test_an_echoed_secret_is_not_kept(body: bytes, kept: str) -> None:
     assert answer_excerpt(outgoing(token='to"ken'), answer) == kept
 
 
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b"Cannot POST /services/T0KEN%2F0f-twenty?key=5ecret&v=2", "Cannot POST /services/***?key=***&v=2"),
+        (b'{"query":{"key":"5ecret","v":"2"}}', '{"query":{"key":"***","v":"2"}}'),
+        (b"no hook T0KEN/0f-twenty here", "no hook *** here"),
+        (b"services: 2", "services: 2"),
+    ],
+)
+def test_an_echoed_part_of_an_address_is_not_kept(body: bytes, kept: str) -> None:
+    """Error pages repeat path and query; what in them may be a key is masked, plain words stay."""
+    hook = outgoing(urls=("https://bot.example.test/services/T0KEN%2F0f-twenty?key=5ecret&v=2", "https://[broken/in"))
+    assert answer_excerpt(hook, Answered(404, {}, body, False, 1)) == kept
+
+
 def test_an_outgoing_record_has_the_contracts_keys() -> None:
     """Every key of a fully set outgoing hook is one of the contract's; what only the CLI knows is not shown."""
     hook = outgoing(

@@ -137,6 +137,7 @@ async def test_an_existing_message_id_changes_nothing(store: Store) -> None:
         dedup=dedup(),
         request=request(),
         new_messages=(message(id=MessageId("fresh")), message(text="other", room_id=GENERAL)),
+        chosen_ids=True,
         facts=(fact(),),
     )
     result = await store.commit(again)
@@ -151,8 +152,8 @@ async def test_an_existing_message_id_changes_nothing(store: Store) -> None:
 async def test_the_same_message_id_twice_at_once(store: Store) -> None:
     """Of two posts with one id that arrive together one is posted, the other finds it there."""
     first, second = await asyncio.gather(
-        store.commit(Changes(new_messages=(message(text="first"),), facts=(fact(),))),
-        store.commit(Changes(new_messages=(message(text="second"),), facts=(fact(),))),
+        store.commit(Changes(new_messages=(message(text="first"),), chosen_ids=True, facts=(fact(),))),
+        store.commit(Changes(new_messages=(message(text="second"),), chosen_ids=True, facts=(fact(),))),
     )
     assert (first.existed, second.existed) == (False, True)
     assert (await store.messages(GENERAL))[0] == [message(text="first")]

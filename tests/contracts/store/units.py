@@ -68,10 +68,7 @@ def attempt(**changes: Any) -> Attempt:
 async def queue_up(store: Store, hook: OutgoingHook, texts: Sequence[str], urls: Sequence[str] | None = None) -> None:
     """Queue one event per text for the hook's addresses, each in a commit of its own."""
     for text in texts:
-        deliveries = tuple(
-            NewDelivery(integration_id=hook.id, url_hash=store.lookup(url))
-            for url in urls or hook.urls
-        )
+        deliveries = tuple(NewDelivery(integration_id=hook.id, url_hash=store.lookup(url)) for url in urls or hook.urls)
         await store.commit(Changes(facts=(Fact(event=event(body={"text": text}), deliveries=deliveries),)))
 
 
