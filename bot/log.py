@@ -37,7 +37,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 
 def _name_only(record: logging.LogRecord) -> bool:
-    """Keep of a malformed request's fault only its name: its text quotes what was sent, tokens included (`security.md` §3)."""
+    """Keep only the name of a malformed request's fault: its text quotes what was sent (`security.md` §3)."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()

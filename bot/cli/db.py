@@ -24,8 +24,8 @@ def db() -> None:
 def backup(target: Path, data: Path | None) -> None:
     """Copy database and uploads into TARGET.
 
-    Works while the server runs. To restore: stop the server, copy the files of TARGET back into the data folder (removing
-    patchbay.db-wal and patchbay.db-shm there), start it again.
+    Works while the server runs. To restore: stop the server, remove patchbay.db-wal and patchbay.db-shm from the
+    data folder, copy the files of TARGET back into it, start the server again.
     """
     found = settings(data=data)
     folder = existing_folder(found)
@@ -45,7 +45,7 @@ def backup(target: Path, data: Path | None) -> None:
         files = _copy_uploads(folder, copy)
     except OSError as error:
         fail(f"{error.filename or target}: {error.strerror}.")
-    click.echo(f"Done. {copy.database} and {plural(files, 'uploaded file', 'uploaded files')}.")
+    click.echo(f"Done. {copy.database} and {plural(files, 'uploaded file')}.")
     click.echo(f"The key is not in it: keep {folder.key_file} in another place; without it no secret opens.")
 
 

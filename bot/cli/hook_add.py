@@ -132,7 +132,8 @@ def outgoing(
 ) -> None:
     """Make the outgoing hook NAME.
 
-    It calls addresses when something happens in rooms. An address often carries a key; --url-file keeps it out of the process list.
+    It calls addresses when something happens in rooms. An address often carries a key;
+    --url-file keeps it out of the process list.
     """
     _fitting(OutgoingEvent(event), rooms=rooms, triggers=triggers, target_room=target_room)
     if url_file is not None:

@@ -25,9 +25,9 @@ def keys() -> None:
 def rotate(data: Path | None) -> None:
     """Make a new key and seal every secret with it.
 
-    Works beside a running server.     With the key file, old keys stay in it, for backups made before and for the server until it has read the
-    file again. With PATCHBAY_ENCRYPTION_KEY, put the new key before the old one, restart the server with it,
-    then run this to seal everything with the new key.
+    Works beside a running server. Old keys stay in the key file, for backups made before and for the server until
+    it has read the file again. With PATCHBAY_ENCRYPTION_KEY, put the new key before the old one, restart the
+    server with it, then run this.
     """
     found = settings(data=data)
     folder = existing_folder(found)

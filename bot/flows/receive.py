@@ -18,6 +18,7 @@ from storage.ports import Ledger
 from storage.records.changes import NOTHING, Changes, Dedup, merge
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import IncomingHook
+from storage.records.room import Room
 from storage.records.user import User
 
 DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
@@ -48,6 +49,14 @@ class Result:
     message_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a body cannot be posted, and where it was to go."""
+
+    fault: Fault
+    destinations: Sequence[str] = ()
+
+
 class Receive:
     """Turns bodies into messages; message, event, deliveries, dedup id and history are one commit."""
 
@@ -73,7 +82,7 @@ class Receive:
         """Post what a body asks for, once for each id the sender gave it."""
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
-        if body is None or (body == {} and not hook.script_enabled):
+        if not body and not hook.script_enabled:  # as the original: also [], "", 0 and false are nothing to post
             changes, result = NOTHING, Result(Verdict.IGNORED)
         else:
             prepared = await self._prepare(hook, poster, received, body)
@@ -104,26 +113,31 @@ class Receive:
             await self._ledger.commit(merge(told, Changes(request=request)))
         return result
 
-    async def _turned_away(self, hook: IncomingHook, received: Received, fault: Fault) -> Result:
+    async def _turned_away(self, hook: IncomingHook, received: Received, refusal: _Refusal) -> Result:
         told = NOTHING
-        if fault.code == ARCHIVED:
-            told = await self._notices.archived(hook, ", ".join(hook.channels))
-        return await self.refuse(hook, received, fault.bare, told=told)
+        if refusal.fault.code == ARCHIVED:
+            told = await self._notices.archived(hook, await self._archived(refusal.destinations))
+        return await self.refuse(hook, received, refusal.fault.bare, told=told)
 
-    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | Fault:
+    async def _archived(self, destinations: Sequence[str]) -> str:
+        """Name the rooms among the destinations that take no message any more."""
+        found = [await self._posting.find(destination) for destination in destinations]
+        return ", ".join(f"#{room.name}" for room in found if isinstance(room, Room) and room.archived)
+
+    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | _Refusal:
         formatted = self._formatters[hook.format].format(body)
         if isinstance(formatted, DraftFault):
-            return Fault(formatted.error)
+            return _Refusal(Fault(formatted.error))
         if names_destination(formatted) and not hook.override_destination:
-            return Fault(OVERRIDE_DISABLED)
+            return _Refusal(Fault(OVERRIDE_DISABLED))
         defaults = Defaults(hook.alias, hook.avatar, hook.emoji)
         draft = read_draft(formatted, defaults, max_chars=self._max_chars)
         if isinstance(draft, DraftFault):
-            return Fault(draft.error)
+            return _Refusal(Fault(draft.error))
         destinations = draft.destinations if draft.has_destination else hook.channels
         hops = hop_count.incoming_hops(received.header(hop_count.HEADER.lower()))
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
-        return prepared if isinstance(prepared, Fault) else prepared.changes
+        return _Refusal(prepared, destinations) if isinstance(prepared, Fault) else prepared.changes
 
     @staticmethod
     def _dedup_key(hook: IncomingHook, received: Received) -> str | None:

@@ -10,7 +10,7 @@ from bot.web.answers import NOT_FOUND, WRONG_METHOD, answer, failure
 from bot.web.client import client_address
 from storage.clock import Clock
 from storage.errors import StorageError, Unavailable
-from storage.ids import random_text
+from storage.ids import timed_id
 
 RETRY_AFTER_S = "5"
 
@@ -22,7 +22,7 @@ def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Mid
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         started = clock.monotonic()
-        request_id = random_text(12)
+        request_id = timed_id(clock.now())
         fault = None
         try:
             response = await handler(request)

@@ -1,6 +1,8 @@
 """What people do with messages that stand in a room already: edit, delete, react."""
 
+import asyncio
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
@@ -43,6 +45,7 @@ class Messages:
         self._posting = posting
         self._clock = clock
         self._max_chars = max_chars
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, actor: User, message_id: str) -> tuple[Message, Room] | Fault:
         """Find a message the caller may read."""
@@ -54,6 +57,10 @@ class Messages:
 
     async def edit(self, actor: User, room_id: str, message_id: str, text: str) -> Message | Fault:
         """Change the text of one's own message; admins may change any."""
+        async with self._turn(message_id):
+            return await self._edit(actor, room_id, message_id, text)
+
+    async def _edit(self, actor: User, room_id: str, message_id: str, text: str) -> Message | Fault:
         found = await self._mine(actor, room_id, message_id, "Editing")
         if isinstance(found, Fault):
             return found
@@ -79,6 +86,10 @@ class Messages:
 
     async def react(self, actor: User, message_id: str, emoji: str, *, add: bool | None = None) -> Message | Fault:
         """Add or take back a reaction; without `add` it is switched (Rocket.Chat's `setReaction`)."""
+        async with self._turn(message_id):
+            return await self._react(actor, message_id, emoji, add)
+
+    async def _react(self, actor: User, message_id: str, emoji: str, add: bool | None) -> Message | Fault:
         found = await self.find(actor, message_id)
         if isinstance(found, Fault):
             return found
@@ -99,6 +110,10 @@ class Messages:
         shown = await self._fanout.message(changed, room, actor)
         fact = self._fanout.plain(EventKind.MESSAGE_REACTED, actor, shown.event.body, room)
         return await self._put(changed, fact)
+
+    def _turn(self, message_id: str) -> asyncio.Lock:
+        """Return what lets one change of a message in at a time: each writes the whole message it has read."""
+        return self._turns.setdefault(message_id, asyncio.Lock())
 
     async def _put(self, message: Message, fact: Fact) -> Message | Fault:
         try:

@@ -66,7 +66,7 @@ class Posting:
         message_id: MessageId | None = None,
         file: Mapping[str, object] | None = None,
     ) -> Prepared | Fault:
-        """Check a draft against its destinations and build the messages, one for each."""
+        """Check a draft against its destinations and build the messages, one for each room."""
         if (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
             return NO_IMPERSONATION
         if not destinations or len(destinations) > MOST_DESTINATIONS:
@@ -78,7 +78,8 @@ class Posting:
                 return place
             if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
                 return INVALID_THREAD
-            places.append(place)
+            if all(place.room.id != other.room.id for other in places):  # a room may be named twice: by name and id
+                places.append(place)
         messages = tuple(
             self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
             for place in places

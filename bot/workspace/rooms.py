@@ -1,5 +1,6 @@
 """What people do with rooms: make, enter, leave, rename, close them (decisions 25, 49)."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -42,6 +43,8 @@ class Rooms:
         self._posting = posting
         self._clock = clock
         self._renamed_hooks = renamed_hooks
+        self._turn = asyncio.Lock()
+        """Lets one change in at a time: each writes the whole room it has read."""
 
     async def create(
         self, actor: User, name: str, kind: RoomKind, members: Sequence[User] = (), *, read_only: bool = False
@@ -119,6 +122,10 @@ class Rooms:
 
     async def archive(self, actor: User, room: Room, *, archived: bool) -> Room | Fault:
         """Close a room for messages, or open it again."""
+        async with self._turn:
+            return await self._archive(actor, await self._now(room), archived=archived)
+
+    async def _archive(self, actor: User, room: Room, *, archived: bool) -> Room | Fault:
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         if room.archived == archived:
@@ -132,6 +139,10 @@ class Rooms:
 
     async def rename(self, actor: User, room: Room, name: str) -> Room | Fault:
         """Give a room another name; hooks that name it follow in the same transaction (decision 25)."""
+        async with self._turn:
+            return await self._rename(actor, await self._now(room), name)
+
+    async def _rename(self, actor: User, room: Room, name: str) -> Room | Fault:
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         if name == room.name:
@@ -153,12 +164,20 @@ class Rooms:
 
     async def set_read_only(self, actor: User, room: Room, *, read_only: bool) -> Room | Fault:
         """Let only owners and admins post, or everybody again."""
+        async with self._turn:
+            return await self._set_read_only(actor, await self._now(room), read_only=read_only)
+
+    async def _set_read_only(self, actor: User, room: Room, *, read_only: bool) -> Room | Fault:
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         if room.read_only == read_only:
             kind = "channel" if room.kind is RoomKind.PUBLIC else "private group"
             return Fault(f"The {kind} read only setting is the same as what it would be changed to.")
         return await self._put(actor, replace(room, read_only=read_only, updated_at=self._clock.now()))
+
+    async def _now(self, room: Room) -> Room:
+        """Return a room as it is after the change before this one."""
+        return await self._directory.room(room.id) or room
 
     async def manages(self, actor: User, room: Room) -> bool:
         """Tell whether a user may change a room: its owners, and admins of the workspace."""

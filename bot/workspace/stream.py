@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from storage.errors import StorageError
 from storage.ids import EventSeq
 from storage.ports import Events
 from storage.records.event import Event
@@ -84,6 +85,7 @@ class Stream:
         self._store = store
         self.last = last
         self._subscriptions: set[Subscription] = set()
+        self._reading: asyncio.Task[None] | None = None
         store.subscribe(self._heard)
 
     @asynccontextmanager
@@ -107,18 +109,34 @@ class Stream:
 
     async def read_elsewhere(self) -> bool:
         """Publish events another process has committed (decision 28); tell whether there were any."""
-        found = await self._store.events_after(self.last)
-        self._heard(found)
-        return bool(found)
+        before = self.last
+        while found := await self._store.events_after(self.last):
+            for event in found:
+                self._publish(event)
+        return self.last > before
 
     def close(self) -> None:
         """End every subscription."""
+        if self._reading is not None:
+            self._reading.cancel()
         for subscription in self._subscriptions:
             subscription.stop()
 
     def _heard(self, events: Sequence[Event]) -> None:
+        if events and events[0].seq > self.last + 1:
+            # another process's events come first: reading brings those, then these, in order
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_gap())
+            return
         for event in events:
-            if event.seq > self.last:
-                self.last = event.seq
-                for subscription in self._subscriptions:
-                    subscription.put(event)
+            self._publish(event)
+
+    async def _read_gap(self) -> None:
+        with suppress(StorageError):  # tried again with the next event
+            await self.read_elsewhere()
+
+    def _publish(self, event: Event) -> None:
+        if event.seq > self.last:
+            self.last = event.seq
+            for subscription in self._subscriptions:
+                subscription.put(event)

@@ -1,0 +1,154 @@
+"""Stops the process at a chosen place: ports that crash before or after any of their calls, and all later ones."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast  # Any: the wrapped calls of a port take and give anything
+
+from bot.flows.deliver import Deliver
+from bot.flows.fanout import Fanout
+from bot.flows.notices import Notices
+from bot.flows.receive import Receive, Received, Result
+from bot.flows.respond import Respond
+from bot.metrics import Metrics
+from bot.workers.delivery import DeliveryWorker
+from bot.workspace.directory import Directory
+from bot.workspace.posting import Posting
+from handlers.formatter import available
+from handlers.http import Answered, OutboundRequest
+from handlers.outgoing.scopes import hook_scopes
+from storage.clock import Clock
+from storage.ports import Store
+from storage.records.changes import Changes
+from storage.records.integration import OutgoingHook
+from storage.sqlite.store import open_store
+from storage.vault import Vault
+from tests.delivering import CAT, OWNER, SITE
+from tests.records import ORG, incoming, room
+
+IN = incoming()
+
+
+class Crash(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+class Boundaries:
+    """The places the process can stop at, counted as it comes by them; at one of them it stops."""
+
+    def __init__(self, crash_at: int | None = None) -> None:
+        self.crashed = asyncio.Event()
+        self.last = "the start"
+        """The last place it came by; where it crashed once it has."""
+        self._left = crash_at
+
+    def reach(self, place: str) -> None:
+        """Pass a place; raise Crash at the chosen one and at every one after it."""
+        if self.crashed.is_set():
+            raise Crash(place)
+        self.last = place
+        if self._left == 0:
+            self.crashed.set()
+            raise Crash(place)
+        if self._left is not None:
+            self._left -= 1
+
+
+class Crashing:
+    """A port around another; each asynchronous call has a place to crash at before it and one after."""
+
+    def __init__(self, inner: object, boundaries: Boundaries) -> None:
+        self._inner = inner
+        self._boundaries = boundaries
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._inner, name)
+        if not inspect.iscoroutinefunction(call):
+            return call
+
+        async def crashing(*values: object, **named: object) -> object:
+            self._boundaries.reach(f"before {name}")
+            result = await call(*values, **named)
+            self._boundaries.reach(f"after {name}")
+            return result
+
+        return crashing
+
+
+class Outside:
+    """The receiver, which outlives the process: gives its answers in turn, the last one for ever."""
+
+    def __init__(self, *answers: Answered) -> None:
+        self._answers = answers
+        self.calls = 0
+
+    async def send(self, _: OutboundRequest) -> Answered:
+        self.calls += 1
+        await asyncio.sleep(0)
+        return self._answers[min(self.calls, len(self._answers)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One life of the process; `store` is what it really wrote, past the places to crash at."""
+
+    store: Store
+    worker: DeliveryWorker
+    receive: Receive
+
+    async def accept(self, request_id: str, text: str) -> Result:
+        """Take a request as the hook door does."""
+        received = Received("POST", (("webhook-id", request_id),), text.encode())
+        return await self.receive.deliver(IN, CAT, received, {"text": text})
+
+
+@asynccontextmanager
+async def process(
+    path: Path, clock: Clock, outside: Outside, hook: OutgoingHook, boundaries: Boundaries
+) -> AsyncIterator[Process]:
+    """Open the file and wire the accepting and the delivering side on ports that crash.
+
+    Leaving writes what the writer had in hand; that it was never written is what a crash before the call shows.
+    """
+    real = open_store(path, Vault([bytes(32)]), clock, hook_scopes, serving=True)
+    try:
+        if await real.organisation() is None:
+            await real.make_organisation(ORG, "Test", clock.now())
+            await real.commit(Changes(new_users=(OWNER, CAT), new_rooms=(room(),), new_hooks=(IN, hook)))
+        store = cast(Store, Crashing(real, boundaries))
+        directory = Directory(store, ORG)
+        fanout = Fanout(directory, store, store, clock)
+        posting = Posting(directory, store, fanout, clock)
+        notices = Notices(directory, posting)
+        deliver = Deliver(
+            sender=cast(Outside, Crashing(outside, boundaries)),
+            directory=directory,
+            fanout=fanout,
+            respond=Respond(directory, posting, notices, max_chars=40_000),
+            notices=notices,
+            secrets=store,
+            clock=clock,
+            meter=Metrics(clock),
+            site_url=SITE,
+            deadline_s=5.0,
+        )
+        worker = DeliveryWorker(store, deliver, clock, concurrency=8, deadline_s=5.0, grace_s=0)
+        store.subscribe(worker.heard)
+        yield Process(real, worker, Receive(directory, posting, store, available(), notices, clock, 40_000))
+    finally:
+        await real.close()
+
+
+async def live(life: Process, boundaries: Boundaries, work: Coroutine[Any, Any, None]) -> None:
+    """Do some work beside the worker until it is done or the process crashes."""
+    tasks = [asyncio.create_task(one) for one in (work, life.worker.run(), boundaries.crashed.wait())]
+    await asyncio.wait([tasks[0], tasks[2]], return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException) and not isinstance(end, Crash | asyncio.CancelledError):
+            raise end

@@ -1,0 +1,1 @@
+"""Clients people really use, each doing real work on a running server."""
