@@ -129,6 +129,7 @@ def _wire(
         store, deliver, clock, concurrency=settings.outgoing_concurrency, deadline_s=settings.outgoing_timeout_s
     )
     store.subscribe(worker.heard)
+    store.on_queued(worker.notify)
 
     async def changed_elsewhere() -> None:
         if settings.encryption_key is None:

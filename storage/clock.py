@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType, Protocol
 
 Millis = NewType("Millis", int)
@@ -45,7 +46,12 @@ class SystemClock:
 
 def iso(moment: int) -> str:
     """Write a moment as the Rocket.Chat contract does: ISO 8601 with milliseconds and `Z` (§1)."""
-    return datetime.fromtimestamp(moment // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment % 1000:03d}Z"
+    return f"{_second(moment // 1000)}.{moment % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_iso(text: str) -> Millis | None:

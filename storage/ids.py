@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from functools import lru_cache
 from typing import NewType
 
 from storage.clock import Millis
@@ -18,6 +19,7 @@ EventSeq = NewType("EventSeq", int)
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
 """The contract's alphabet without look-alikes; ascending, so time-ordered ids sort as text."""
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _EVEN = 256 // len(ALPHABET) * len(ALPHABET)
 
 ROCKET_CAT = UserId("rocket.cat")
@@ -38,15 +40,21 @@ def random_text(length: int) -> str:
 
 def timed_id(now: Millis) -> str:
     """Return 17 characters that sort by time: random keys in an index are dear (delivery.md §8)."""
-    head, rest = "", int(now)
-    for _ in range(8):
-        rest, digit = divmod(rest, len(ALPHABET))
-        head = ALPHABET[digit] + head
-    tail, rest = "", _PLAIN.getrandbits(56)
-    for _ in range(9):
-        rest, digit = divmod(rest, len(ALPHABET))
-        tail += ALPHABET[digit]
-    return head + tail
+    return _time_text(now) + _pairs(_PLAIN.getrandbits(56), 5)[1:]
+
+
+@lru_cache(maxsize=16)
+def _time_text(now: Millis) -> str:
+    return _pairs(now, 4)
+
+
+def _pairs(number: int, count: int) -> str:
+    """Write a number in the alphabet, two characters at a time."""
+    text = ""
+    for _ in range(count):
+        number, pair = divmod(number, len(_PAIRS))
+        text = _PAIRS[pair] + text
+    return text
 
 
 def integration_id() -> IntegrationId:

@@ -155,6 +155,10 @@ class Queue(Protocol):
         self, *, now: Millis, limit: int, busy: Mapping[LaneId, int], lease_ms: int, lane_slots: int
     ) -> Claimed: ...
     async def settle(self, settle: Settle) -> Settled: ...
+    def on_queued(self, ring: Callable[[], None]) -> None:
+        """Ring after every commit that queued deliveries; nothing may depend on it (delivery.md §3)."""
+        ...
+
     async def deliveries(
         self,
         *,

@@ -216,6 +216,7 @@ async def delivering(
         )
         worker = DeliveryWorker(store, deliver, clock, concurrency=concurrency, deadline_s=deadline_s, grace_s=grace_s)
         store.subscribe(worker.heard)
+        store.on_queued(worker.notify)
         replay = Replay(store, directory, fanout, clock, site_url=SITE)
         running = asyncio.create_task(worker.run())
         bench = Bench(store, directory, fanout, posting, replay, worker, metrics, running)

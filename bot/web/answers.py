@@ -14,6 +14,8 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
 NOT_FOUND = {"success": False, "error": "Resource not found"}
 WRONG_METHOD = {"status": "error", "message": "API endpoint does not exist"}
@@ -21,7 +23,7 @@ WRONG_METHOD = {"status": "error", "message": "API endpoint does not exist"}
 
 def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return a JSON answer."""
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    text = _ENCODER.encode(body)
     # half a surrogate pair has no UTF-8; the error handler's \\udXXX is JSON's own way to write it
     raw = text.encode("utf-8", "backslashreplace")
     return web.Response(status=status, body=raw, headers={**_HEADERS, **(headers or {})})

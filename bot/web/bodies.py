@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 
 from handlers.bodies import BodyFault
 
@@ -32,20 +32,28 @@ async def read_raw(request: web.Request, limit: int, *, seconds: float = READ_SE
     """Read a body of at most `limit` bytes, both on the wire and decompressed, within `seconds`."""
     if request.content_length is not None and request.content_length > limit:
         return _too_large(limit)
-    raw = bytearray()
     try:
-        async with asyncio.timeout(seconds):
-            while chunk := await request.content.readany():
-                raw += chunk
-                if len(raw) > limit:
-                    return _too_large(limit)
+        if request.content.is_eof():  # all of it is here: most bodies come with their headers
+            received = request.content.read_nowait()
+        else:
+            async with asyncio.timeout(seconds):
+                received = await _all_of(request.content, limit)
     except TimeoutError:
         return BodyFault(408, f"The body did not arrive within {seconds:g} seconds; send it again.")
     except (web.RequestPayloadError, ConnectionError):
         return BodyFault(400, "The body ended early, or its chunks are malformed.")
-    received = bytes(raw)
+    if len(received) > limit:
+        return _too_large(limit)
     decoded = _decompress(received, ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])), limit)
     return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
+
+
+async def _all_of(content: StreamReader, limit: int) -> bytes:
+    """Read to the end, or until it is more than the limit."""
+    raw = bytearray()
+    while len(raw) <= limit and (chunk := await content.readany()):
+        raw += chunk
+    return bytes(raw)
 
 
 def _decompress(raw: bytes, content_encoding: str, limit: int) -> bytes | BodyFault:

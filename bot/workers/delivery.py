@@ -10,7 +10,6 @@ from typing import Protocol
 
 import structlog
 
-from handlers.outgoing.events import OutgoingEvent
 from storage.clock import Clock
 from storage.errors import Gone, StorageError, Taken, Unavailable
 from storage.ids import LaneId
@@ -32,8 +31,6 @@ OWN_FAULT_MS = 5_000
 SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1.0)
 """Waits between tries to settle while the store cannot be written; the last one repeats."""
 
-_MAY_QUEUE = frozenset({EventKind.DELIVERY_REPLAYED, EventKind.INTEGRATION_CHANGED})
-"""Kinds after which something may be due, beside those webhooks hear of."""
 _HOOK_CHANGES = frozenset({EventKind.INTEGRATION_CHANGED, EventKind.INTEGRATION_REMOVED})
 
 log = structlog.get_logger()
@@ -83,19 +80,19 @@ class DeliveryWorker:
         self._wake = asyncio.Event()
 
     def heard(self, events: Sequence[Event]) -> None:
-        """Take the events of a commit: look for new work, and end calls for removed hooks at once.
+        """Take the events of a commit: note changed hooks, and end calls for removed ones at once.
 
         Such a call's result would be dropped anyway, and one that has not begun must not (delivery.md §1).
         """
         for event in events:
-            if event.kind in _HOOK_CHANGES:
-                self._changed.add(event.body.get("id"))
+            if event.kind not in _HOOK_CHANGES:
+                continue
+            self._changed.add(event.body.get("id"))
             if event.kind is EventKind.INTEGRATION_REMOVED:
                 for task, leased in self._running.items():
                     if leased.hook.id == event.body.get("id"):
                         task.cancel()
-            if event.kind in _MAY_QUEUE or OutgoingEvent.of(event.kind):
-                self.notify()
+            self.notify()  # it may have been enabled
 
     def notify(self) -> None:
         """Ring the bell: something may be due."""

@@ -62,11 +62,11 @@ class Directory:
             self.clear()
 
     async def _cached(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
-        if _is_long(key):
-            return await load()
         if key in self._found:
             found: T = self._found[key]
             return found
+        if _is_long(key):
+            return await load()
         generation = self._generation
         value = await load()
         if generation == self._generation:  # else the value may be from before the change

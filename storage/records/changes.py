@@ -79,6 +79,8 @@ class Committed:
     """What became of a unit of work."""
 
     events: tuple[Event, ...] = ()
+    queued: bool = False
+    """Deliveries were queued: somebody may want to claim them."""
     duplicate: bool = False
     """The dedup id was there already: nothing but the request's history line was written."""
     existed: bool = False

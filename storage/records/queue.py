@@ -55,6 +55,8 @@ class Settled:
     fenced: bool
     """The lease was no longer the delivery's: nothing was written."""
     events: tuple[Event, ...] = ()
+    queued: bool = False
+    """What it caused has queued further deliveries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,8 +81,8 @@ class Applier:
                 results[place] = found
         self._write_records(connection, [unit for _, unit in written])
         self._write_messages(connection, [unit for _, unit in written])
-        for place, events in self._write_facts(connection, written):
-            results[place] = Committed(events=events)
+        for place, committed in self._write_facts(connection, written):
+            results[place] = committed
         self._write_requests(connection, units, results)
         return [result or Committed() for result in results]
 
@@ -217,14 +217,16 @@ class Applier:
 
     def _write_facts(
         self, connection: sqlite3.Connection, units: Sequence[tuple[int, Changes]]
-    ) -> Iterable[tuple[int, tuple[Event, ...]]]:
+    ) -> Iterable[tuple[int, Committed]]:
         seq = int(connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
-        events, deliveries, attempts = [], [], []
+        events: list[rows.Row] = []
+        deliveries: list[rows.Row] = []
+        attempts: list[rows.Row] = []
         woken: dict[LaneId, int] = {}
         due = self._clock.steady()
         results = []
         for place, unit in units:
-            mine = []
+            mine, queued_before = [], len(deliveries)
             for fact in unit.facts:
                 seq += 1
                 event = _numbered(fact, seq)
@@ -248,7 +250,7 @@ class Applier:
                     at = 0 if lane.ordered else due
                     deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due, *_NEW))
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
-            results.append((place, tuple(mine)))
+            results.append((place, Committed(events=tuple(mine), queued=len(deliveries) > queued_before)))
         insert_rows(connection, _EVENTS, events)
         insert_rows(connection, _DELIVERIES, deliveries)
         self.write_attempts(connection, attempts)

@@ -156,7 +156,7 @@ class Queue:
         if causes:
             done = self._applier.apply(connection, [changes for _, changes in causes])
             for (place, _), committed in zip(causes, done, strict=True):
-                results[place] = Settled(fenced=False, events=committed.events)
+                results[place] = Settled(fenced=False, events=committed.events, queued=committed.queued)
         self._applier.lanes.due(connection, lanes)
         return results
 

@@ -31,9 +31,12 @@ SECRET_FIELDS = ("token", "urls", "secret", "signing_keys")
 """What of an integration is sealed: each of it opens a door (decisions 9, 31)."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+
 def dump(value: object) -> str:
     """Write plain JSON, compact."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def columns(record: type, *, without: tuple[str, ...] = ()) -> str:

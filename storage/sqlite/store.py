@@ -48,6 +48,7 @@ class SqliteStore:
         self._applier = Applier(vault, clock, scopes)
         self._queue = Queue(vault, clock, self._applier)
         self._listeners: list[Listener] = []
+        self._bells: list[Callable[[], None]] = []
         self._data_version = _data_version(connection)
         self._changed_elsewhere = False
         self._closed = False
@@ -89,10 +90,19 @@ class SqliteStore:
 
     def _publish(self, results: list[Any]) -> None:  # Any: results of every kind of write pass here
         events = [event for result in results if isinstance(result, Committed | Settled) for event in result.events]
+        if any(isinstance(result, Committed | Settled) and result.queued for result in results):
+            self._ring()
         if events:
             events.sort(key=lambda event: event.seq)
             for listener in self._listeners:
                 listener(events)
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell()
+
+    def on_queued(self, ring: Callable[[], None]) -> None:
+        self._bells.append(ring)
 
     def subscribe(self, listener: Listener) -> None:
         """Call back in the event loop with the events of every commit."""
@@ -137,7 +147,9 @@ class SqliteStore:
         return await self._writer.run_batched(self._queue.settle, settle)
 
     async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
-        return await self._writer.run(lambda connection: self._queue.replay_dead(connection, delivery_ids))
+        replayed = await self._writer.run(lambda connection: self._queue.replay_dead(connection, delivery_ids))
+        self._ring()
+        return replayed
 
     async def expire_held(self) -> int:
         return await self._writer.run(self._queue.expire_held)

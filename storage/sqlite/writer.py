@@ -83,8 +83,8 @@ class Writer:
             raise Unavailable("The database is closed.")
         job = _Job(function, item, batched, self._loop.create_future())
         self._jobs.put(job)
-        # a caller that goes away must not take back what is being committed
-        return await asyncio.shield(job.future)
+        # a caller that goes away takes nothing back: its future is cancelled, the job is committed all the same
+        return await job.future
 
     def _work(self) -> None:
         while True:
