@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any  # attachments are plain JSON, checked before they are read
 
 from handlers.attachments import attachment_faults, normalise
 from handlers.match import INVALID_LINK, is_picture, type_faults, wrong_type
@@ -11,24 +12,22 @@ MESSAGE_TOO_LONG = "error-message-size-exceeded"
 _STRING = ("string",)
 _BOOLEAN = ("boolean",)
 
-# The keys that mean one thing, in the order in which they win.
-_TEXT = ("text", "msg")
-_ALIAS = ("username", "alias")
-_AVATAR = ("icon_url", "avatar")
-_EMOJI = ("icon_emoji", "emoji")
-_DESTINATION = ("channel", "roomId")
+# What a body can say, the keys that say it in the order in which they win, and the types they may have.
+_FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "text": (("text", "msg"), _STRING),
+    "destination": (("channel", "roomId"), ("string", "array")),
+    "alias": (("username", "alias"), _STRING),
+    "avatar": (("icon_url", "avatar"), _STRING),
+    "emoji": (("icon_emoji", "emoji"), _STRING),
+    "parse_urls": (("parseUrls",), _BOOLEAN),
+    "groupable": (("groupable",), _BOOLEAN),
+    "thread_id": (("tmid",), _STRING),
+    "custom_fields": (("customFields",), ("object",)),
+}
+_PLACES = {key: (field, rank) for field, (keys, _) in _FIELDS.items() for rank, key in enumerate(keys)}
 
-_TYPES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (_TEXT, _STRING),
-    (_DESTINATION, ("string", "array")),
-    (_ALIAS, _STRING),
-    (_AVATAR, _STRING),
-    (_EMOJI, _STRING),
-    (("parseUrls",), _BOOLEAN),
-    (("groupable",), _BOOLEAN),
-    (("tmid",), _STRING),
-    (("customFields",), ("object",)),
-)
+Sent = Mapping[str, tuple[int, str, object]]
+"""What a body says by field: the key's rank, the key, its value."""
 
 
 @dataclass(frozen=True)
@@ -75,67 +74,81 @@ def not_an_object(body: object) -> DraftFault:
 
 def names_destination(body: object) -> bool:
     """Tell whether a body names its destination, which a hook may forbid before reading on (§5.1 step 7)."""
-    return isinstance(body, Mapping) and _sent(body, _DESTINATION)[1] is not None
+    return isinstance(body, Mapping) and any(body.get(key) not in (None, "") for key in _FIELDS["destination"][0])
 
 
 def read_draft(body: object, defaults: Defaults, *, max_chars: int) -> Draft | DraftFault:
     """Return the message a body in Rocket.Chat shape asks for, or the first thing wrong with it."""
     if not isinstance(body, Mapping):
         return not_an_object(body)
-    if fault := next(_faults(body, defaults), None):
+    sent = _sent(body)
+    avatar, emoji = _picture(sent, defaults)
+    attachments = body.get("attachments")
+    attachments = attachments if isinstance(attachments, list) else []
+    if fault := next(_faults(sent, avatar, attachments), None):
         return DraftFault(fault, is_code=False)
-    draft = _draft(body, defaults)
+    draft = _draft(sent, defaults, avatar, emoji, attachments)
     if len(draft.text) > max_chars:
         return DraftFault(MESSAGE_TOO_LONG, is_code=True)
     return draft
 
 
-def _faults(body: Mapping[str, object], defaults: Defaults) -> Iterator[str]:
-    for keys, expected in _TYPES:
-        key, value = _sent(body, keys)
-        yield from type_faults(value, expected, key)
-    key, channel = _sent(body, _DESTINATION)
+def _sent(body: Mapping[str, object]) -> Sent:
+    """Find what is said and by which key; null and an empty text count as not sent."""
+    found: dict[str, tuple[int, str, object]] = {}
+    for key, value in body.items():
+        place = _PLACES.get(key)
+        if place is None or value is None or value == "":
+            continue
+        field, rank = place
+        if field not in found or rank < found[field][0]:
+            found[field] = (rank, key, value)
+    return found
+
+
+def _faults(sent: Sent, avatar: str | None, attachments: list[object]) -> Iterator[str]:
+    for field, (_, expected) in _FIELDS.items():
+        if field in sent:
+            _, key, value = sent[field]
+            yield from type_faults(value, expected, key)
+    _, key, channel = sent.get("destination", (0, "channel", None))
     if isinstance(channel, list):
         for index, name in enumerate(channel):
             if not isinstance(name, str):
                 yield wrong_type(name, "string", f"{key}[{index}]")
-    avatar, _ = _picture(body, defaults)
     if avatar is not None and not is_picture(avatar):
         yield INVALID_LINK
-    if isinstance(attachments := body.get("attachments"), list):
+    if attachments:
         yield from attachment_faults(attachments)
 
 
-def _draft(body: Mapping[str, object], defaults: Defaults) -> Draft:
-    sent = body.get("attachments")
-    attachments = tuple(normalise(one) for one in sent) if isinstance(sent, list) else ()
-    avatar, emoji = _picture(body, defaults)
-    parse_urls, custom_fields = body.get("parseUrls"), body.get("customFields")
+def _draft(sent: Sent, defaults: Defaults, avatar: str | None, emoji: str | None, attachments: list[Any]) -> Draft:
+    parse_urls, custom_fields = _value(sent, "parse_urls"), _value(sent, "custom_fields")
     return Draft(
-        text=(_text(body, _TEXT) or "").strip(),
-        destinations=_destinations(body),
-        has_destination=names_destination(body),
-        alias=_text(body, _ALIAS) or defaults.alias or None,
+        text=(_text(sent, "text") or "").strip(),
+        destinations=_destinations(sent),
+        has_destination="destination" in sent,
+        alias=_text(sent, "alias") or defaults.alias or None,
         avatar=avatar,
         emoji=emoji,
-        attachments=attachments,
+        attachments=tuple(normalise(one) for one in attachments),
         parse_urls=parse_urls if isinstance(parse_urls, bool) else not attachments,
-        groupable=body.get("groupable") is True,
-        thread_id=_text(body, ("tmid",)),
+        groupable=_value(sent, "groupable") is True,
+        thread_id=_text(sent, "thread_id"),
         custom_fields=custom_fields if isinstance(custom_fields, Mapping) else None,
     )
 
 
-def _destinations(body: Mapping[str, object]) -> tuple[str, ...]:
-    _, channel = _sent(body, _DESTINATION)
+def _destinations(sent: Sent) -> tuple[str, ...]:
+    channel: Any = _value(sent, "destination")
     names = channel if isinstance(channel, list) else [] if channel is None else [channel]
     return tuple(dict.fromkeys(names))
 
 
-def _picture(body: Mapping[str, object], defaults: Defaults) -> tuple[str | None, str | None]:
+def _picture(sent: Sent, defaults: Defaults) -> tuple[str | None, str | None]:
     """Return avatar and emoji, at most one of them: sent beats default, then picture beats emoji."""
     for avatar, emoji in (
-        (_text(body, _AVATAR), _text(body, _EMOJI)),
+        (_text(sent, "avatar"), _text(sent, "emoji")),
         (defaults.avatar, defaults.emoji),
     ):
         if avatar:
@@ -145,15 +158,10 @@ def _picture(body: Mapping[str, object], defaults: Defaults) -> tuple[str | None
     return None, None
 
 
-def _sent(body: Mapping[str, object], keys: tuple[str, ...]) -> tuple[str, object]:
-    """Return the first key that holds something and its value; null and an empty text count as not sent."""
-    for key in keys:
-        value = body.get(key)
-        if value is not None and value != "":
-            return key, value
-    return keys[0], None
+def _value(sent: Sent, field: str) -> object:
+    return sent[field][2] if field in sent else None
 
 
-def _text(body: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
-    _, value = _sent(body, keys)
+def _text(sent: Sent, field: str) -> str | None:
+    value = _value(sent, field)
     return value if isinstance(value, str) else None
