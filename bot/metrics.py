@@ -1,8 +1,11 @@
 """What `/metrics` shows, in Prometheus' terms; labels name routes, verdicts and outcomes, never what was sent."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from handlers.http import METHODS
 from storage.clock import Clock
 from storage.records.queue import Counts
 
@@ -39,7 +42,11 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered HTTP request; `route` is the pattern, never the path (decision 31)."""
-        self._requests.labels(route, method, str(status)).observe(seconds)
+        self._of(route, method if method in METHODS else "other", status).observe(seconds)
+
+    @cache  # noqa: B019 # one instance a process, and few routes, methods and statuses
+    def _of(self, route: str, method: str, status: int) -> Histogram:
+        return self._requests.labels(route, method, str(status))
 
     def hook_request(self, verdict: str) -> None:
         """Count one request to an incoming webhook."""

@@ -18,12 +18,15 @@ from bot.folder import Folder
 from bot.services import Services
 from bot.settings import Settings
 from bot.web.bodies import RUNNER_OPTIONS
+from bot.web.middleware import UnderWay
 from bot.workspace.first_start import FirstStart
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
-SHUTDOWN_S = 4.0
-"""Seconds requests may take to finish once the server stops; workers get theirs after that."""
+FINISH_S = 3.0
+"""Seconds requests under way may take to finish once the server stops; workers get theirs (5 s) after that."""
+GIVE_UP_S = 0.5
+"""Seconds aiohttp waits for the rest, twice: with connections that take nothing more, then with broken ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,15 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await services.supervisor.start()
         stack.push_async_callback(services.supervisor.stop)
         app = make_app(services)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, **RUNNER_OPTIONS)
+        under_way = UnderWay()
+        app.middlewares.insert(0, under_way.middleware())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GIVE_UP_S, **RUNNER_OPTIONS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        site = web.SockSite(runner, listener, backlog=BACKLOG)
+        await site.start()
+        stack.push_async_callback(under_way.finish, FINISH_S)  # the runner alone would drop bodies still on their way
+        stack.push_async_callback(site.stop)
         stack.callback(services.stream.close)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield Running(services, f"http://{host}:{port}", first)

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn
 
 MAX_DEPTH: Final = 64
@@ -181,6 +182,7 @@ def _shape_fault(data: bytes, what: str) -> BodyFault | None:
     return too_deep if b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH else None
 
 
+@lru_cache(maxsize=64)
 def _media_type(content_type: str) -> tuple[str, str]:
     media_type, *parameters = content_type.lower().split(";")
     for parameter in parameters:

@@ -32,8 +32,13 @@ class Mentions:
     urls: tuple[str, ...]
 
 
+NOTHING_NAMED = Mentions((), (), ())
+
+
 def find_mentions(text: str) -> Mentions:
     """Return what a text names outside of its code."""
+    if "@" not in text and "#" not in text and "://" not in text:
+        return NOTHING_NAMED
     found: dict[str, dict[str, None]] = {"@": {}, "#": {}, "url": {}}
     for kind, name in _candidates(text):
         found[kind][name] = None

@@ -40,19 +40,14 @@ def random_text(length: int) -> str:
 
 def timed_id(now: Millis) -> str:
     """Return 17 characters that sort by time: random keys in an index are dear (delivery.md §8)."""
-    return _time_text(now) + _pairs(_PLAIN.getrandbits(56), 5)[1:]
+    return _time_text(now) + "".join(_PLAIN.choices(_PAIRS, k=5))[1:]
 
 
 @lru_cache(maxsize=16)
 def _time_text(now: Millis) -> str:
-    return _pairs(now, 4)
-
-
-def _pairs(number: int, count: int) -> str:
-    """Write a number in the alphabet, two characters at a time."""
-    text = ""
-    for _ in range(count):
-        number, pair = divmod(number, len(_PAIRS))
+    text, rest = "", int(now)
+    for _ in range(4):
+        rest, pair = divmod(rest, len(_PAIRS))
         text = _PAIRS[pair] + text
     return text
 

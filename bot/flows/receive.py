@@ -32,12 +32,9 @@ class Received:
     """A request that named a hook and its token, as it came."""
 
     method: str
-    headers: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+    """Found whatever their case; repeated ones are all among its items."""
     raw: bytes
-
-    def header(self, name: str) -> str | None:
-        """Return the first header of a name, whatever its case."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +132,7 @@ class Receive:
         if isinstance(draft, DraftFault):
             return _Refusal(Fault(draft.error))
         destinations = draft.destinations if draft.has_destination else hook.channels
-        hops = hop_count.incoming_hops(received.header(hop_count.HEADER.lower()))
+        hops = hop_count.incoming_hops(received.headers.get(hop_count.HEADER.lower()))
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
         return _Refusal(prepared, destinations) if isinstance(prepared, Fault) else prepared.changes
 
@@ -144,7 +141,7 @@ class Receive:
         if hook.dedup == "off":
             return None
         names = DEDUP_HEADERS if hook.dedup == "standard" else (hook.dedup.lower(),)
-        return next((value for name in names if (value := received.header(name))), None)
+        return next((value for name in names if (value := received.headers.get(name))), None)
 
     def _request(
         self,
@@ -164,7 +161,7 @@ class Receive:
             integration_id=hook.id,
             at=now,
             method=received.method,
-            headers=tuple(received.headers),
+            headers=tuple(received.headers.items()),
             body=received.raw,
             verdict=result.verdict,
             status=status,

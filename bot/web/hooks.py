@@ -69,7 +69,7 @@ class HookRoutes:
         if hook is None:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
-        received = Received(request.method, tuple(request.headers.items()), raw.raw)
+        received = Received(request.method, request.headers, raw.raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused
@@ -104,7 +104,7 @@ class HookRoutes:
         """Check a signature where the hook asks for one (decision 36); None when the request may go on."""
         if hook.secret is None:
             return None
-        verdict = verify_incoming(hook.secret, received.headers, received.raw, self._clock.now() / 1000)
+        verdict = verify_incoming(hook.secret, received.headers.items(), received.raw, self._clock.now() / 1000)
         if verdict.ok:
             return None
         return await self._turned_away(hook, received, INVALID_SIGNATURE, 401, f"{INVALID_SIGNATURE}: {verdict.value}")
@@ -189,7 +189,7 @@ class HookRoutes:
             return hook
         if isinstance(raw, BodyFault):
             return failure(raw.text, raw.status)
-        received = Received(request.method, tuple(request.headers.items()), raw.raw)
+        received = Received(request.method, request.headers, raw.raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused

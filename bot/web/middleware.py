@@ -1,4 +1,7 @@
-"""Around every request: one wide log line, one measurement, and the last net for faults."""
+"""Around every request: one wide log line, one measurement, the last net for faults, and the count of a stop."""
+
+import asyncio
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -15,9 +18,41 @@ from storage.ids import timed_id
 RETRY_AFTER_S = "5"
 
 
+class UnderWay:
+    """Counts the requests being handled, so that a stop can wait for them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def middleware(self) -> Middleware:
+        """Return the middleware that counts; it belongs outside of all others."""
+
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            self._count += 1
+            self._idle.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._count -= 1
+                if not self._count:
+                    self._idle.set()
+
+        return middleware
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until nothing is under way, but no longer than that."""
+        await asyncio.sleep(0)  # what has just arrived begins
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+
 def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Middleware:
     """Return the middleware; the log names the route's pattern, never path or query (decision 31)."""
-    log = structlog.get_logger("patchbay.request")
+    log = structlog.get_logger("patchbay.request").bind()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

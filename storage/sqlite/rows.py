@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
+import orjson
+
 from storage.clock import Millis
 from storage.ids import (
     DeliveryId,
@@ -31,12 +33,12 @@ SECRET_FIELDS = ("token", "urls", "secret", "signing_keys")
 """What of an integration is sealed: each of it opens a door (decisions 9, 31)."""
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-
-
 def dump(value: object) -> str:
     """Write plain JSON, compact."""
-    return _ENCODER.encode(value)
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits, which senders may put into attachments
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def columns(record: type, *, without: tuple[str, ...] = ()) -> str:

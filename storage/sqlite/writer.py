@@ -155,11 +155,13 @@ class Writer:
             self._committed([job.result for job in batch if job.error is None])
         finally:  # a listener's fault must not keep those waiting who caused the events
             for job in batch:
+                if job.future.done():  # its caller has gone away
+                    continue
                 if job.error is None:
                     job.future.set_result(job.result)
                 else:
                     job.future.set_exception(job.error)
-                    job.future.exception()  # seen, also when the caller has gone away
+                    job.future.exception()  # seen, also when the caller goes away before it looks
 
 
 def _groups(batch: list[_Job]) -> list[list[_Job]]:
