@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from bot.metrics import Metrics
@@ -31,6 +31,8 @@ class UnderWay:
 
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if hdrs.UPGRADE in request.headers:  # sockets have no end of their own: the application closes them
+                return await handler(request)
             self._count += 1
             self._idle.clear()
             try:

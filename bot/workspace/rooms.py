@@ -22,6 +22,9 @@ from storage.records.user import Role, User
 RenamedHooks = Callable[[str, str, User], Awaitable[Sequence[Hook]]]
 """Finds the hooks that name a room and returns them with its new name (decision 25)."""
 
+MOST_TRIES = 5
+"""Times a rename is tried while somebody changes the hooks that follow it."""
+
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,120}")
 
 
@@ -151,16 +154,23 @@ class Rooms:
         fault = await self._name_fault(name, besides=room)
         if fault:
             return fault
+        for _ in range(MOST_TRIES):
+            try:
+                return await self._put_renamed(actor, room, name)
+            except Taken:  # the name, or a hook that somebody changed meanwhile: look again
+                fault = await self._name_fault(name, besides=room)
+                if fault:
+                    return fault
+        return Fault("The webhooks of this room are being changed; try again.", "error-not-allowed")
+
+    async def _put_renamed(self, actor: User, room: Room, name: str) -> Room:
         hooks = await self._renamed_hooks(room.name or "", name, actor)
-        changed = replace(room, name=name, updated_at=self._clock.now())
         facts = tuple(
             self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"id": hook.id, "name": hook.name})
             for hook in hooks
         )
-        try:
-            return await self._put(actor, changed, hooks=tuple(hooks), facts=facts)
-        except Taken:
-            return _name_taken(name)
+        changed = replace(room, name=name, updated_at=self._clock.now())
+        return await self._put(actor, changed, hooks=tuple(hooks), facts=facts)
 
     async def set_read_only(self, actor: User, room: Room, *, read_only: bool) -> Room | Fault:
         """Let only owners and admins post, or everybody again."""
