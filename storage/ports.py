@@ -198,6 +198,10 @@ class Upkeep(Protocol):
         """Encrypt every secret again with the first key (decision 8); returns how many changed."""
         ...
 
+    async def probe(self) -> None:
+        """Write something small; raise StorageError when the store cannot be written."""
+        ...
+
     async def size(self) -> int:
         """Return the bytes the database takes on disk."""
         ...

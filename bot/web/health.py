@@ -8,11 +8,10 @@ from bot.metrics import Metrics
 from bot.web.answers import answer
 from bot.workers.supervisor import Supervisor
 from storage.errors import StorageError
-from storage.ports import Ledger, Queue
-from storage.records.changes import Changes
+from storage.ports import Queue, Upkeep
 
 
-class HealthStore(Ledger, Queue, Protocol):
+class HealthStore(Queue, Upkeep, Protocol):
     """What health looks at."""
 
 
@@ -37,7 +36,7 @@ class HealthRoutes:
         """Say whether requests can be stored and deliveries leave; 503 names what cannot."""
         workers = {name: health.running for name, health in self._supervisor.health().items()}
         try:
-            await self._store.commit(Changes())
+            await self._store.probe()
             stored = True
         except StorageError:
             stored = False

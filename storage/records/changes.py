@@ -58,6 +58,7 @@ class Changes:
     new_rooms: tuple[Room, ...] = ()
     put_rooms: tuple[Room, ...] = ()
     put_members: tuple[Member, ...] = ()
+    """A member may become an owner; the fact that somebody joined who was in already is left out."""
     drop_members: tuple[tuple[RoomId, UserId], ...] = ()
     new_hooks: tuple[Hook, ...] = ()
     put_hooks: tuple[Hook, ...] = ()

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from storage.clock import Clock
 from storage.errors import Gone, Taken
-from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId
+from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId
 from storage.records.changes import Changes, Committed, Dedup, Fact
-from storage.records.event import Event
+from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.message import Message
@@ -79,9 +79,9 @@ class Applier:
                     fresh_ids.update(message.id for message in unit.new_messages)
             else:
                 results[place] = found
-        self._write_records(connection, [unit for _, unit in written])
+        inside = self._write_records(connection, [unit for _, unit in written])
         self._write_messages(connection, [unit for _, unit in written])
-        for place, committed in self._write_facts(connection, written):
+        for place, committed in self._write_facts(connection, written, inside):
             results[place] = committed
         self._write_requests(connection, units, results)
         return [result or Committed() for result in results]
@@ -110,7 +110,9 @@ class Applier:
 
     # --- records ------------------------------------------------------------------------------------
 
-    def _write_records(self, connection: sqlite3.Connection, units: Iterable[Changes]) -> None:
+    def _write_records(self, connection: sqlite3.Connection, units: Iterable[Changes]) -> set[tuple[RoomId, UserId]]:
+        """Write everything but messages; returns who was to join a room but was in it already."""
+        inside: set[tuple[RoomId, UserId]] = set()
         for unit in units:
             for replacing, users in (("", unit.new_users), ("id", unit.put_users)):
                 for user in users:
@@ -124,10 +126,13 @@ class Applier:
                 for room in rooms:
                     connection.execute(insert("room", rows.ROOM_COLUMNS, replacing=replacing), rows.room_row(room))
             for member in unit.put_members:
+                place = (member.room_id, member.user_id)
+                if connection.execute("SELECT 1 FROM member WHERE room_id = ? AND user_id = ?", place).fetchone():
+                    inside.add(place)
                 connection.execute(
                     "INSERT INTO member (room_id, user_id, joined_at, is_owner) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT DO UPDATE SET is_owner = excluded.is_owner",
-                    (member.room_id, member.user_id, member.joined_at, member.is_owner),
+                    " ON CONFLICT DO UPDATE SET is_owner = max(is_owner, excluded.is_owner)",
+                    (*place, member.joined_at, member.is_owner),
                 )
             for pair in unit.drop_members:
                 connection.execute("DELETE FROM member WHERE room_id = ? AND user_id = ?", pair)
@@ -144,6 +149,7 @@ class Applier:
             for upload in unit.put_uploads:
                 connection.execute(insert("upload", rows.UPLOAD_COLUMNS, replacing="id"), rows.upload_row(upload))
             connection.executemany("DELETE FROM upload WHERE id = ?", [(key,) for key in unit.drop_uploads])
+        return inside
 
     def _write_hook(self, connection: sqlite3.Connection, hook: Hook, *, new: bool) -> None:
         row = rows.hook_row(hook, self._vault)
@@ -216,7 +222,7 @@ class Applier:
         )
 
     def _write_facts(
-        self, connection: sqlite3.Connection, units: Sequence[tuple[int, Changes]]
+        self, connection: sqlite3.Connection, units: Sequence[tuple[int, Changes]], inside: set[tuple[RoomId, UserId]]
     ) -> Iterable[tuple[int, Committed]]:
         seq = int(connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
         events: list[rows.Row] = []
@@ -228,6 +234,8 @@ class Applier:
         for place, unit in units:
             mine, queued_before = [], len(deliveries)
             for fact in unit.facts:
+                if fact.event.kind is EventKind.ROOM_JOINED and (fact.event.room_id, fact.event.user_id) in inside:
+                    continue  # somebody else brought the user in meanwhile
                 seq += 1
                 event = _numbered(fact, seq)
                 mine.append(event)

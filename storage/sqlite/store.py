@@ -45,6 +45,7 @@ class SqliteStore:
         self._path = path
         self._connection = connection
         self._vault = vault
+        self._clock = clock
         self._applier = Applier(vault, clock, scopes)
         self._queue = Queue(vault, clock, self._applier)
         self._listeners: list[Listener] = []
@@ -189,6 +190,11 @@ class SqliteStore:
 
     async def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         await asyncio.to_thread(upkeep.backup, self._path, target, progress)
+
+    async def probe(self) -> None:
+        await self._execute(
+            "INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (self._clock.now(),)
+        )
 
     async def size(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
