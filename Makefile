@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # requirements.lock has two parts: what runs, then (below this line) what tests and checks.
 MARK := \# --- tests and checks ---
 
-.PHONY: setup setup-dev run test lint check format lock clean
+.PHONY: setup setup-dev run test bench lint check format lock clean
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
@@ -28,6 +28,10 @@ run: setup
 
 test: setup-dev
 	$(BIN)/python -m pytest
+
+# QUICK=1 ends within 2 minutes; ONLY="posts relay" measures only these; JSON=FILE writes the figures, too.
+bench: setup-dev
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(ONLY)
 
 lint: setup-dev
 	$(BIN)/ruff format --check .

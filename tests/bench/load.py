@@ -68,9 +68,13 @@ class Underway:
         self._load = load
         self._child = child
 
-    @property
-    def running(self) -> bool:
-        return self._child.poll() is None
+    def ended(self, within_s: float) -> bool:
+        """Wait for its end, but no longer than so many seconds; tell whether it came."""
+        try:
+            self._child.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def finish(self) -> Shot:
         out, _ = self._child.communicate(timeout=self._load.seconds + GRACE_S)

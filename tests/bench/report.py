@@ -11,7 +11,7 @@ HEADER = ("Figure", "Measured", "Peer in the same run", "Ratio", "Bar", "")
 
 def table(figures: Mapping[str, Figure]) -> str:
     """Return the table; notes stand below the line they belong to."""
-    cells = [HEADER]
+    cells: list[tuple[str, ...]] = [HEADER]
     for name, figure in figures.items():
         cells += [_cells(name, line) for line in figure.lines]
     widths = [max(len(row[place]) for row in cells) for place in range(len(HEADER))]

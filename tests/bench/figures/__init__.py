@@ -1,0 +1,1 @@
+"""One module for each figure; its `measure` returns what it saw."""
