@@ -4,7 +4,7 @@ A second engine implements these and nothing else (decision 5). All methods rais
 state cannot be read or written; what is written is durable when the call returns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -152,8 +152,21 @@ class Queue(Protocol):
     """Deliveries on their way (delivery.md §3)."""
 
     async def claim(
-        self, *, now: Millis, limit: int, busy: Mapping[LaneId, int], lease_ms: int, lane_slots: int
-    ) -> Claimed: ...
+        self,
+        *,
+        now: Millis,
+        limit: int,
+        busy: Mapping[LaneId, int],
+        in_hand: Collection[DeliveryId] = (),
+        lease_ms: int,
+        lane_slots: int,
+    ) -> Claimed:
+        """Lease due deliveries; `busy` counts what the caller works on per lane.
+
+        A lease that ran out is renewed when its delivery is still `in_hand`, and given anew when it is not.
+        """
+        ...
+
     async def settle(self, settle: Settle) -> Settled: ...
     def on_queued(self, ring: Callable[[], None]) -> None:
         """Ring after every commit that queued deliveries; nothing may depend on it (delivery.md §3)."""

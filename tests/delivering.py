@@ -88,12 +88,12 @@ def answering(status: int = 200, json: object = None, headers: dict[str, str] | 
     return handler
 
 
-def waiting(gate: asyncio.Event) -> Handler:
+def waiting(gate: asyncio.Event, status: int = 200) -> Handler:
     """Answer nothing before the gate opens."""
 
     async def handler(_: web.Request) -> web.StreamResponse:
         await gate.wait()
-        return web.Response()
+        return web.Response(status=status)
 
     return handler
 

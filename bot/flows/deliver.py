@@ -110,11 +110,10 @@ class Deliver:
         fire = _fires(leased.hook, kind, body)
         if fire is None:
             return self._discarded(leased, "the webhook no longer listens to this event")
-        target = parse_url(url)
         call = _Call(
             leased=leased,
             url=url,
-            host=target.host if isinstance(target, Target) else "an invalid address",
+            host=_host(url),
             kind=kind,
             body=body,
             trigger_word=fire.trigger_word,
@@ -232,6 +231,19 @@ class Deliver:
         if not outcome.disable:
             lane = call.leased.delivery.lane_id
             return await self._notices.died(hook, lane, call.host, outcome.why, hops=call.hops_after)
+        return await self._disabling(hook, call.host, hops=call.hops_after)
+
+    async def revised(self, leased: Leased, settle: Settle) -> Settle:
+        """Build anew what an end causes, after its hook changed meanwhile: a 410 still disables it."""
+        if settle.attempt is None or settle.attempt.step != steps.GONE:
+            return replace(settle, changes=None)
+        self._directory.clear()  # it has not noticed the change, else there were no conflict
+        _, body = unwrap(leased.event)
+        host = _host(self._address(leased) or "")
+        return replace(settle, changes=await self._disabling(leased.hook, host, hops=hops_of(body) + 1))
+
+    async def _disabling(self, hook: OutgoingHook, host: str, *, hops: int) -> Changes:
+        """Return what disables a hook as it is now, and tells so in the room that owns it (decision 42)."""
         current = await self._directory.hook(hook.id)
         cat = await self._directory.user(ROCKET_CAT)
         if not isinstance(current, OutgoingHook) or not current.enabled or cat is None:
@@ -244,7 +256,7 @@ class Deliver:
             updated_by=(cat.id, cat.username),
         )
         fact = self._fanout.plain(EventKind.INTEGRATION_CHANGED, cat, {"id": hook.id, "name": hook.name})
-        told = await self._notices.disabled(disabled, call.host, hops=call.hops_after)
+        told = await self._notices.disabled(disabled, host, hops=hops)
         return merge(Changes(put_hooks=(disabled,), facts=(fact,)), told)
 
     def _attempt(
@@ -316,6 +328,11 @@ def _fires(hook: OutgoingHook, kind: EventKind, body: Mapping[str, Any]) -> Fire
     if event.uses_trigger_words:
         return fires(hook, text_of(body), is_edit=kind is EventKind.MESSAGE_EDITED)
     return Fire()
+
+
+def _host(url: str) -> str:
+    target = parse_url(url)
+    return target.host if isinstance(target, Target) else "an invalid address"
 
 
 def _username(body: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ import structlog
 
 from storage.clock import Clock
 from storage.errors import Gone, StorageError, Taken, Unavailable
-from storage.ids import LaneId
 from storage.ports import Queue
 from storage.records.event import Event, EventKind
 from storage.records.queue import Claimed, Leased, Settle
@@ -26,6 +25,8 @@ POLL_S = 1.0
 SHORTEST_WAIT_S = 0.01
 GRACE_S = 5.0
 """How long attempts may go on after a stop before they are given back; the whole server stops within 10 s."""
+MOST_REVISIONS = 3
+"""How often an end is built anew because its hook changed."""
 OWN_FAULT_MS = 5_000
 """When a delivery is tried again that our own storage kept from an end."""
 SETTLE_PAUSES_S = (0.1, 0.2, 0.5, 1.0)
@@ -41,6 +42,7 @@ class Attempts(Protocol):
 
     async def attempt(self, leased: Leased) -> Settle: ...
     def release(self, leased: Leased, *, after_ms: int = 0) -> Settle: ...
+    async def revised(self, leased: Leased, settle: Settle) -> Settle: ...
 
 
 class DeliveryWorker:
@@ -70,8 +72,8 @@ class DeliveryWorker:
         self._lease_ms = round(LEASE_DEADLINES * deadline_s * 1000)
         self._grace_s = grace_s
         self._running: dict[asyncio.Task[None], Leased] = {}
-        self._slots: dict[int, LaneId] = {}
-        """The lanes of the leases whose slots are taken, by lease."""
+        self._slots: dict[int, Leased] = {}
+        """The leases in hand, by number: each takes a slot of its lane until its settle is handed over."""
         self._changed: set[object] = set()
         """Hooks that changed since the last claim began."""
         self._claiming: asyncio.Task[Claimed] | None = None
@@ -141,7 +143,8 @@ class DeliveryWorker:
             self._queue.claim(
                 now=self._clock.steady(),
                 limit=free,
-                busy=Counter(self._slots.values()),
+                busy=Counter(leased.delivery.lane_id for leased in self._slots.values()),
+                in_hand=frozenset(leased.delivery.id for leased in self._slots.values()),
                 lease_ms=self._lease_ms,
                 lane_slots=LANE_SLOTS,
             )
@@ -154,7 +157,7 @@ class DeliveryWorker:
         return claimed
 
     def _start(self, leased: Leased, work: Coroutine[None, None, None]) -> None:
-        self._slots[leased.lease] = leased.delivery.lane_id
+        self._slots[leased.lease] = leased
         task = asyncio.create_task(work)
         self._running[task] = leased
         task.add_done_callback(self._ended)
@@ -181,7 +184,11 @@ class DeliveryWorker:
         await self._settle(leased, self._attempts.release(leased))
 
     async def _settle(self, leased: Leased, settle: Settle) -> None:
-        """Write an end, trying again until the lease is over; a fenced one is dropped silently."""
+        """Write an end, trying again until it is written; a fenced one is dropped silently.
+
+        Giving up would make the next claim call the receiver a second time; until then claims leave it alone.
+        """
+        revisions = 0
         for pause in chain(SETTLE_PAUSES_S, repeat(SETTLE_PAUSES_S[-1])):
             while not self._between_claims.is_set():
                 await self._between_claims.wait()
@@ -189,14 +196,15 @@ class DeliveryWorker:
             try:
                 await self._queue.settle(settle)
                 return
-            except (Taken, Gone):
-                # the hook or room changed meanwhile: the attempt's end stands without what it causes
-                settle = replace(settle, changes=None)
+            except (Taken, Gone):  # the hook or room changed meanwhile
+                revisions += 1
+                if revisions > MOST_REVISIONS:
+                    settle = replace(settle, changes=None)  # the attempt's end stands without what it causes
+                else:
+                    settle = await self._attempts.revised(leased, settle)
             except Unavailable as error:
                 log.warning("settle", delivery=leased.delivery.id, fault=error.code)
-                self._slots[leased.lease] = leased.delivery.lane_id
-                if self._clock.steady() >= leased.until:
-                    return
+                self._slots[leased.lease] = leased
                 await asyncio.sleep(pause)
 
     # --- stop ---------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """The delivery queue: claim under a lease, settle under its guard (delivery.md §3)."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.clock import Clock, Millis
-from storage.ids import IntegrationId, LaneId
+from storage.errors import VaultError
+from storage.ids import DeliveryId, IntegrationId, LaneId
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
 from storage.records.integration import OutgoingHook
@@ -43,6 +44,7 @@ class ClaimOrder:
     now: Millis
     limit: int
     busy: Mapping[LaneId, int]
+    in_hand: Collection[DeliveryId]
     lease_ms: int
     lane_slots: int
 
@@ -85,7 +87,11 @@ class Queue:
                 break
             here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
             free = (1 if here.ordered else order.lane_slots) - order.busy.get(here.id, 0)
-            taken = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
+            try:
+                taken = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
+            except VaultError:  # one hook that cannot be opened must not hold up the others
+                self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms)
+                continue
             leases += taken
             # a full lane sleeps until one of its attempts settles
             full = len(taken) >= free
@@ -96,9 +102,16 @@ class Queue:
     def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int) -> list[Leased]:
         if room <= 0:
             return []
+        hook = self._hook(connection, lane.id)
         until = Millis(order.now + order.lease_ms)
-        leases = []
+        leases, renewed = [], False
         for row in connection.execute(CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
+            if row["id"] in order.in_hand:  # its end could not be written yet: the lease is renewed
+                connection.execute(
+                    "UPDATE delivery SET available_at = ? WHERE id = ?", (0 if lane.ordered else until, row["id"])
+                )
+                renewed = True
+                continue
             if row["receives"] >= POISON_RECEIVES:
                 connection.execute(
                     "UPDATE delivery SET state = 'dead', lease = NULL, reason = 'poison', updated_at = ? WHERE id = ?",
@@ -113,16 +126,18 @@ class Queue:
             leases.append(
                 Leased(
                     delivery=rows.delivery_from(row), lease=self._lease, until=until,
-                    event=rows.event_from(row), hook=self._hook(connection, row["integration_id"]),
+                    event=rows.event_from(row), hook=hook,
                 )
             )  # fmt: skip
-        if leases and lane.ordered:
+        if (leases or renewed) and lane.ordered:
             connection.execute("UPDATE lane SET not_before = ? WHERE id = ?", (until, lane.id))
         return leases
 
-    def _hook(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> OutgoingHook:
-        """Return the hook as it is now; lanes go with their hook, so it is there."""
-        version = connection.execute("SELECT version FROM integration WHERE id = ?", (hook_id,)).fetchone()[0]
+    def _hook(self, connection: sqlite3.Connection, lane: LaneId) -> OutgoingHook:
+        """Return a lane's hook as it is now; lanes go with their hook, so it is there."""
+        hook_id, version = connection.execute(
+            "SELECT id, version FROM integration WHERE id = (SELECT integration_id FROM lane WHERE id = ?)", (lane,)
+        ).fetchone()
         known = self._hooks.get(hook_id)
         if known is None or known.version != version:
             row = connection.execute(f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE id = ?", (hook_id,)).fetchone()

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -139,9 +139,16 @@ class SqliteStore:
         await self._writer.run(lambda connection: connection.execute(statement, values).rowcount)
 
     async def claim(
-        self, *, now: Millis, limit: int, busy: Mapping[LaneId, int], lease_ms: int, lane_slots: int
+        self,
+        *,
+        now: Millis,
+        limit: int,
+        busy: Mapping[LaneId, int],
+        in_hand: Collection[DeliveryId] = (),
+        lease_ms: int,
+        lane_slots: int,
     ) -> Claimed:
-        order = ClaimOrder(now=now, limit=limit, busy=busy, lease_ms=lease_ms, lane_slots=lane_slots)
+        order = ClaimOrder(now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_slots=lane_slots)
         return await self._writer.run(lambda connection: self._queue.claim(connection, order))
 
     async def settle(self, settle: Settle) -> Settled:

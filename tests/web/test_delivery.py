@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -425,10 +426,33 @@ async def test_a_locked_store_loses_no_end(path: Path, clock: ManualClock, recei
                 return any(line["event"] == "settle" for line in logs)
 
             await until(refused)
+            clock.advance(600_000)  # the lease is over by far: until its end is written, it is renewed
+            bench.worker.notify()
             other.execute("ROLLBACK")
             other.close()
             assert not (await bench.attempts(1))[0].failed
+            await bench.ended(DeliveryState.DELIVERED)
     assert receiver.texts == ["hello"]
+
+
+async def test_a_410_disables_a_hook_that_was_edited_during_the_call(
+    path: Path, clock: ManualClock, receiver: Receiver
+) -> None:
+    """What a 410 causes is built anew on the hook as it is when the attempt ends (decision 42)."""
+    gate = asyncio.Event()
+    receiver.answer = waiting(gate, 410)
+    async with delivering(path, clock, retrying(receiver.url)) as bench:
+        await bench.say("hello")
+        await receiver.called()
+        stale = await bench.directory.hook(HOOK)
+        assert isinstance(stale, OutgoingHook)
+        # without a fact, as another process's change that the directory has not noticed yet
+        await bench.store.commit(Changes(put_hooks=(replace(stale, name="renamed", version=stale.version + 1),)))
+        gate.set()
+        await bench.ended(DeliveryState.DEAD)
+        hook = await bench.store.hook(HOOK)
+    assert hook is not None
+    assert (hook.enabled, hook.name) == (False, "renamed")
 
 
 async def test_loops_end(path: Path, clock: ManualClock, receiver: Receiver) -> None:
