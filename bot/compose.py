@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.flows.deliver import Deliver
 from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
+from bot.flows.pace import Pace
 from bot.flows.receive import Receive
 from bot.flows.respond import Respond
 from bot.folder import Folder
@@ -125,11 +126,12 @@ def _wire(
         site_url=base_url,
         deadline_s=settings.outgoing_timeout_s,
     )
+    pace = Pace(clock)
     worker = DeliveryWorker(
-        store, deliver, clock, concurrency=settings.outgoing_concurrency, deadline_s=settings.outgoing_timeout_s
+        store, deliver, clock, pace, concurrency=settings.outgoing_concurrency, deadline_s=settings.outgoing_timeout_s
     )
     store.subscribe(worker.heard)
-    store.on_queued(worker.notify)
+    store.on_queued(worker.queued)
 
     async def changed_elsewhere() -> None:
         if settings.encryption_key is None:
@@ -164,7 +166,7 @@ def _wire(
         accounts=accounts,
         hooks=hooks,
         replay=Replay(store, directory, fanout, clock, site_url=base_url),
-        receive=Receive(directory, posting, store, available(), notices, clock, settings.message_max_chars),
+        receive=Receive(directory, posting, store, available(), notices, pace, clock, settings.message_max_chars),
         uploads=uploads,
         commands=CommandDoor(store, directory, hooks, posting, clock, ZoneInfo(settings.time_zone)),
         outbound=outbound,

@@ -168,8 +168,8 @@ class Queue(Protocol):
         ...
 
     async def settle(self, settle: Settle) -> Settled: ...
-    def on_queued(self, ring: Callable[[], None]) -> None:
-        """Ring after every commit that queued deliveries; nothing may depend on it (delivery.md §3)."""
+    def on_queued(self, ring: Callable[[Sequence[LaneId]], None]) -> None:
+        """Ring after every commit that queued deliveries, with their lanes; nothing may depend on it."""
         ...
 
     async def deliveries(

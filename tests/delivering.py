@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from bot.flows.deliver import Deliver
 from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
+from bot.flows.pace import Pace
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
 from bot.outbound import Outbound
@@ -214,9 +215,11 @@ async def delivering(
             site_url=SITE,
             deadline_s=deadline_s,
         )
-        worker = DeliveryWorker(store, deliver, clock, concurrency=concurrency, deadline_s=deadline_s, grace_s=grace_s)
+        worker = DeliveryWorker(
+            store, deliver, clock, Pace(clock), concurrency=concurrency, deadline_s=deadline_s, grace_s=grace_s
+        )
         store.subscribe(worker.heard)
-        store.on_queued(worker.notify)
+        store.on_queued(worker.queued)
         replay = Replay(store, directory, fanout, clock, site_url=SITE)
         running = asyncio.create_task(worker.run())
         bench = Bench(store, directory, fanout, posting, replay, worker, metrics, running)

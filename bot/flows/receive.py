@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.flows.notices import Notices
+from bot.flows.pace import Pace
 from bot.flows.respond import ARCHIVED
 from bot.workspace.directory import Directory
 from bot.workspace.posting import Posting
@@ -64,6 +65,7 @@ class Receive:
         ledger: Ledger,
         formatters: Mapping[str, Formatter],
         notices: Notices,
+        pace: Pace,
         clock: Clock,
         max_chars: int,
     ) -> None:
@@ -72,11 +74,19 @@ class Receive:
         self._ledger = ledger
         self._formatters = formatters
         self._notices = notices
+        self._pace = pace
         self._clock = clock
         self._max_chars = max_chars
 
     async def deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         """Post what a body asks for, once for each id the sender gave it."""
+        await self._pace.enter()
+        try:
+            return await self._deliver(hook, poster, received, body)
+        finally:
+            self._pace.leave()
+
+    async def _deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
         if not body and not hook.script_enabled:  # as the original: also [], "", 0 and false are nothing to post

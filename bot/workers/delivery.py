@@ -10,8 +10,10 @@ from typing import Protocol
 
 import structlog
 
+from bot.flows.pace import Pace
 from storage.clock import Clock
 from storage.errors import Gone, StorageError, Taken, Unavailable
+from storage.ids import LaneId
 from storage.ports import Queue
 from storage.records.event import Event, EventKind
 from storage.records.queue import Claimed, Leased, Settle
@@ -60,6 +62,7 @@ class DeliveryWorker:
         queue: Queue,
         attempts: Attempts,
         clock: Clock,
+        pace: Pace,
         *,
         concurrency: int,
         deadline_s: float,
@@ -68,6 +71,7 @@ class DeliveryWorker:
         self._queue = queue
         self._attempts = attempts
         self._clock = clock
+        self._pace = pace
         self._concurrency = concurrency
         self._lease_ms = round(LEASE_DEADLINES * deadline_s * 1000)
         self._grace_s = grace_s
@@ -95,6 +99,11 @@ class DeliveryWorker:
                     if leased.hook.id == event.body.get("id"):
                         task.cancel()
             self.notify()  # it may have been enabled
+
+    def queued(self, lanes: Sequence[LaneId]) -> None:
+        """Take what a commit has queued."""
+        self._pace.queued(lanes)
+        self.notify()
 
     def notify(self) -> None:
         """Ring the bell: something may be due."""
@@ -195,6 +204,7 @@ class DeliveryWorker:
             self._slots.pop(leased.lease, None)
             try:
                 await self._queue.settle(settle)
+                self._pace.ended(settle.lane_id)
                 return
             except (Taken, Gone):  # the hook or room changed meanwhile
                 revisions += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from storage.clock import Millis
-from storage.ids import IntegrationId, MessageId, RoomId, UserId
+from storage.ids import IntegrationId, LaneId, MessageId, RoomId, UserId
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import Event, NewEvent
 from storage.records.hook_request import HookRequest
@@ -80,8 +80,8 @@ class Committed:
     """What became of a unit of work."""
 
     events: tuple[Event, ...] = ()
-    queued: bool = False
-    """Deliveries were queued: somebody may want to claim them."""
+    queued: tuple[LaneId, ...] = ()
+    """The lanes of the deliveries that were queued, one entry for each."""
     duplicate: bool = False
     """The dedup id was there already: nothing but the request's history line was written."""
     existed: bool = False

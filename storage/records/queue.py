@@ -55,8 +55,8 @@ class Settled:
     fenced: bool
     """The lease was no longer the delivery's: nothing was written."""
     events: tuple[Event, ...] = ()
-    queued: bool = False
-    """What it caused has queued further deliveries."""
+    queued: tuple[LaneId, ...] = ()
+    """The lanes of the deliveries that what it caused has queued, one entry for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,7 +232,7 @@ class Applier:
         due = self._clock.steady()
         results = []
         for place, unit in units:
-            mine, queued_before = [], len(deliveries)
+            mine, queued = [], list[LaneId]()
             for fact in unit.facts:
                 if fact.event.kind is EventKind.ROOM_JOINED and (fact.event.room_id, fact.event.user_id) in inside:
                     continue  # somebody else brought the user in meanwhile
@@ -255,10 +255,11 @@ class Applier:
                     if lane is None:  # removed since the event looked for listeners: deleting discards
                         continue
                     woken[lane.id] = due
+                    queued.append(lane.id)
                     at = 0 if lane.ordered else due
                     deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due, *_NEW))
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
-            results.append((place, Committed(events=tuple(mine), queued=len(deliveries) > queued_before)))
+            results.append((place, Committed(events=tuple(mine), queued=tuple(queued))))
         insert_rows(connection, _EVENTS, events)
         insert_rows(connection, _DELIVERIES, deliveries)
         self.write_attempts(connection, attempts)

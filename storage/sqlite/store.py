@@ -34,6 +34,7 @@ READERS = 3
 P = ParamSpec("P")
 T = TypeVar("T")
 Listener = Callable[[Sequence[Event]], None]
+Bell = Callable[[Sequence[LaneId]], None]
 
 
 class SqliteStore:
@@ -49,7 +50,7 @@ class SqliteStore:
         self._applier = Applier(vault, clock, scopes)
         self._queue = Queue(vault, clock, self._applier)
         self._listeners: list[Listener] = []
-        self._bells: list[Callable[[], None]] = []
+        self._bells: list[Bell] = []
         self._data_version = _data_version(connection)
         self._changed_elsewhere = False
         self._closed = False
@@ -91,18 +92,19 @@ class SqliteStore:
 
     def _publish(self, results: list[Any]) -> None:  # Any: results of every kind of write pass here
         events = [event for result in results if isinstance(result, Committed | Settled) for event in result.events]
-        if any(isinstance(result, Committed | Settled) and result.queued for result in results):
-            self._ring()
+        queued = [lane for result in results if isinstance(result, Committed | Settled) for lane in result.queued]
+        if queued:
+            self._ring(queued)
         if events:
             events.sort(key=lambda event: event.seq)
             for listener in self._listeners:
                 listener(events)
 
-    def _ring(self) -> None:
+    def _ring(self, lanes: Sequence[LaneId]) -> None:
         for bell in self._bells:
-            bell()
+            bell(lanes)
 
-    def on_queued(self, ring: Callable[[], None]) -> None:
+    def on_queued(self, ring: Bell) -> None:
         self._bells.append(ring)
 
     def subscribe(self, listener: Listener) -> None:
@@ -156,7 +158,7 @@ class SqliteStore:
 
     async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
         replayed = await self._writer.run(lambda connection: self._queue.replay_dead(connection, delivery_ids))
-        self._ring()
+        self._ring(())
         return replayed
 
     async def expire_held(self) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, cast  # Any: the wrapped calls of a port take and give a
 from bot.flows.deliver import Deliver
 from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
+from bot.flows.pace import Pace
 from bot.flows.receive import Receive, Received, Result
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
@@ -36,25 +38,25 @@ class Crash(BaseException):
     """The process is gone: nothing catches this."""
 
 
+Place = tuple[str, int]
+"""Before or after a call, and the how manieth of its kind."""
+
+
 class Boundaries:
     """The places the process can stop at, counted as it comes by them; at one of them it stops."""
 
-    def __init__(self, crash_at: int | None = None) -> None:
+    def __init__(self, crash_at: Place | None = None) -> None:
         self.crashed = asyncio.Event()
-        self.last = "the start"
-        """The last place it came by; where it crashed once it has."""
-        self._left = crash_at
+        self.passed: Counter[str] = Counter()
+        self._crash_at = crash_at
 
-    def reach(self, place: str) -> None:
+    def reach(self, name: str) -> None:
         """Pass a place; raise Crash at the chosen one and at every one after it."""
-        if self.crashed.is_set():
-            raise Crash(place)
-        self.last = place
-        if self._left == 0:
+        self.passed[name] += 1
+        if (name, self.passed[name]) == self._crash_at:
             self.crashed.set()
-            raise Crash(place)
-        if self._left is not None:
-            self._left -= 1
+        if self.crashed.is_set():
+            raise Crash(name)
 
 
 class Crashing:
@@ -101,7 +103,7 @@ class Process:
 
     async def accept(self, request_id: str, text: str) -> Result:
         """Take a request as the hook door does."""
-        received = Received("POST", (("webhook-id", request_id),), text.encode())
+        received = Received("POST", {"webhook-id": request_id}, text.encode())
         return await self.receive.deliver(IN, CAT, received, {"text": text})
 
 
@@ -135,9 +137,12 @@ async def process(
             site_url=SITE,
             deadline_s=5.0,
         )
-        worker = DeliveryWorker(store, deliver, clock, concurrency=8, deadline_s=5.0, grace_s=0)
+        worker = DeliveryWorker(store, deliver, clock, Pace(clock), concurrency=8, deadline_s=5.0, grace_s=0)
         store.subscribe(worker.heard)
-        yield Process(real, worker, Receive(directory, posting, store, available(), notices, clock, 40_000))
+        store.on_queued(worker.queued)
+        yield Process(
+            real, worker, Receive(directory, posting, store, available(), notices, Pace(clock), clock, 40_000)
+        )
     finally:
         await real.close()
 
