@@ -25,6 +25,7 @@ from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.sqlite import history, reads, upkeep
 from storage.sqlite.apply import Applier, Scopes
+from storage.sqlite.checkpoint import Checkpointer
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
 from storage.sqlite.queue import ClaimOrder, Queue
 from storage.sqlite.writer import Writer
@@ -61,6 +62,10 @@ class SqliteStore:
         self._reading = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._writer = Writer(connection, began=self._look_around, rolled_back=self._forget, committed=self._publish)
+        self._checkpointer: Checkpointer | None = None
+        if serving:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._checkpointer = Checkpointer(path, self._writer.turn)
 
     # --- plumbing -----------------------------------------------------------------------------------
 
@@ -115,6 +120,8 @@ class SqliteStore:
         """Finish what is being written, then close the file."""
         await self._writer.close()
         self._closed = True
+        if self._checkpointer is not None:
+            await asyncio.to_thread(self._checkpointer.close)
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._opened:
             connection.close()

@@ -59,6 +59,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="patchbay-writer", daemon=True)
         self._closed = False
+        self.turn = threading.Lock()
+        """Held while a batch is committed; whoever else holds it keeps the writer waiting."""
         self._thread.start()
 
     async def run(self, function: Single[T]) -> T:
@@ -101,7 +103,8 @@ class Writer:
                     last = True
                     break
                 batch.append(more)
-            self._commit(batch)
+            with self.turn:
+                self._commit(batch)
             with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
                 self._loop.call_soon_threadsafe(self._answer, batch)
             if last:
