@@ -7,6 +7,7 @@ from bot.api.rocketchat import all_calls
 from bot.api.rocketchat.calls import Api
 from bot.api.rocketchat.session import info
 from bot.services import Services
+from bot.web.avatars import AVATAR, avatar
 from bot.web.files import FileRoutes
 from bot.web.health import HealthRoutes
 from bot.web.hooks import HookRoutes
@@ -34,5 +35,6 @@ def make_app(services: Services) -> web.Application:
     realtime = Realtime(services)
     realtime.add_to(app)
     FileRoutes(services).add_to(app)
-    HealthRoutes(services.store, services.supervisor, services.metrics).add_to(app)
+    app.router.add_get(AVATAR, avatar)
+    HealthRoutes(services.store, services.supervisor, services.metrics, services.clock).add_to(app)
     return app

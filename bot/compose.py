@@ -1,7 +1,7 @@
 """The composition root: opens the store and wires everything else; it alone names a concrete driver."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from zoneinfo import ZoneInfo
 
 from bot.flows.deliver import Deliver
@@ -14,12 +14,13 @@ from bot.folder import Folder
 from bot.metrics import Metrics
 from bot.outbound import Outbound
 from bot.services import Services
-from bot.settings import Settings, SettingsFault
+from bot.settings import Settings
 from bot.workers.delivery import DeliveryWorker
 from bot.workers.supervisor import Supervisor
 from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfirmed_uploads
 from bot.workspace.accounts import Accounts
 from bot.workspace.commands import CommandDoor
+from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
 from bot.workspace.first_start import FirstStart, first_start, organisation
 from bot.workspace.hooks import Hooks
@@ -35,10 +36,10 @@ from handlers.formatter import available
 from handlers.outgoing.scopes import hook_scopes
 from handlers.targets import AllowList
 from storage.clock import Clock
-from storage.errors import StorageError
 from storage.ports import Store
+from storage.sqlite.connect import connect, pending_migrations, translated
 from storage.sqlite.store import open_store
-from storage.sqlite.upkeep import backup
+from storage.sqlite.upkeep import backup, check
 from storage.vault import Vault, load_key_file, parse_keys
 
 
@@ -64,8 +65,6 @@ async def open_services(
         passwords = Passwords()
         org = await organisation(store, clock)
         first = await first_start(store, org, settings, passwords, clock)
-        if isinstance(first, SettingsFault):
-            raise StorageError(first.text)
         directory = Directory(store, org)
         stream = Stream(store, await store.last_event())
         services = _wire(settings, folder, clock, store, directory, stream, passwords, base_url, vault)
@@ -75,6 +74,16 @@ async def open_services(
             await services.accounts.close()
     finally:
         await store.close()
+
+
+def check_database(folder: Folder) -> tuple[list[str], bool]:
+    """Return what is wrong with the file, and whether it is of an older version; nothing is written to it.
+
+    Raises StorageError when the file cannot be read at all or is of a newer version.
+    """
+    with closing(connect(folder.database, readonly=True)) as connection, translated(folder.database):
+        pending = pending_migrations(connection, folder.database)
+        return check(connection), bool(pending)
 
 
 def _vault(settings: Settings, folder: Folder) -> Vault:
@@ -165,6 +174,7 @@ def _wire(
         users=Users(store, directory, fanout, posting, accounts, passwords, clock),
         accounts=accounts,
         hooks=hooks,
+        deliveries=Deliveries(store, directory),
         replay=Replay(store, directory, fanout, clock, site_url=base_url),
         receive=Receive(directory, posting, store, available(), notices, pace, clock, settings.message_max_chars),
         uploads=uploads,

@@ -30,8 +30,7 @@ MAX_DNS_SECONDS = 5.0
 MAX_DNS_RECORDS = 100
 # A name with a hundred dead addresses must not make us knock at a hundred doors.
 MAX_DIALLED = 8
-# Many servers close an idle connection after 5 s. Letting go first avoids writing into a closing one,
-# which for a POST would be a failed attempt.
+# Many servers close an idle connection after 5 s. Letting go first avoids most writing into a closing one.
 KEEP_ALIVE_SECONDS = 4.0
 
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -46,6 +45,10 @@ class _Dial:
     target: Target
     started: float
     refused: bool = False
+    dialled: bool = False
+    """Whether a connection was made for this call; if not, it went over a kept one."""
+    answered: bool = False
+    """Whether the head of the answer has come."""
 
     def judge(self, address: str, allow: AllowList) -> bool:
         """Judge one final address and remember a refusal; a zone id is no part of the address."""
@@ -65,6 +68,9 @@ class Outbound:
     """The HTTP client of the whole process, open inside its `async with`.
 
     `limit` bounds the connections open at once, and waiting for one counts against a call's deadline.
+    A kept connection that ends before any answer is most often one the receiver was just closing: the request is
+    sent once more, on a fresh one, whatever its method. Receivers may so see a request twice, as they may see a
+    delivery twice anyway (delivery.md §1: at least once).
     `resolve` turns a host name into the texts of its addresses; the system is asked by default.
     """
 
@@ -73,23 +79,30 @@ class Outbound:
         self._limit = limit
         self._resolve = resolve
         self._resources = AsyncExitStack()
-        self._session: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         resolve = self._resolve
         if resolve is None:
             resolve = system = SystemResolver()
             self._resources.push_async_callback(system.close)
-        connector = aiohttp.TCPConnector(
-            limit=self._limit,
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            resolver=_GuardedResolver(resolve, self._allow),
-            # Without a cache the resolver runs in the task of the call, and so knows what it is for.
-            use_dns_cache=False,
-            socket_factory=self._guarded_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
+        guard = _GuardedResolver(resolve, self._allow)
+        self._kept = self._open(guard, keep_s=KEEP_ALIVE_SECONDS)
+        self._fresh = self._open(guard, keep_s=None)
+        return self
+
+    def _open(self, guard: AbstractResolver, *, keep_s: float | None) -> aiohttp.ClientSession:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._limit,
+                resolver=guard,
+                # Without a cache the resolver runs in the task of the call, and so knows what it is for.
+                use_dns_cache=False,
+                socket_factory=self._guarded_socket,
+                keepalive_timeout=keep_s,
+                force_close=keep_s is None,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "gzip, deflate"},
             skip_auto_headers=("User-Agent", "Content-Type"),
@@ -97,8 +110,8 @@ class Outbound:
             trust_env=False,
             auto_decompress=False,
         )
-        self._resources.push_async_callback(self._session.close)
-        return self
+        self._resources.push_async_callback(session.close)
+        return session
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,21 +136,29 @@ class Outbound:
         token = _dial.set(dial)
         try:
             async with asyncio.timeout(request.deadline_s):
-                return await self._call(request, dial, headers)
+                try:
+                    return await self._call(self._kept, request, dial, headers)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if not _is_unanswered(error, dial):
+                        raise
+                    return await self._call(self._fresh, request, dial, headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return ADDRESS_REFUSED if dial.refused else _failed(error, request.deadline_s, dial)
         finally:
             _dial.reset(token)
 
-    async def _call(self, request: OutboundRequest, dial: _Dial, headers: dict[str, str]) -> Answered:
-        if self._session is None:
+    async def _call(
+        self, session: aiohttp.ClientSession | None, request: OutboundRequest, dial: _Dial, headers: dict[str, str]
+    ) -> Answered:
+        if session is None:
             raise RuntimeError("Outbound has to be entered before it sends")
         # aiohttp warns about megabytes in one piece; a stream goes out in slices.
         body = io.BytesIO(request.body) if len(request.body) > 2**20 else request.body
         url = URL(dial.target.url, encoded=True)
-        async with self._session.request(
+        async with session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as response:
+            dial.answered = True
             answer, truncated = await _read(response)
         return Answered(response.status, _plain(response.headers), answer, truncated, dial.elapsed_ms())
 
@@ -147,6 +168,7 @@ class Outbound:
         dial = _dial.get()
         if dial.judge(str(address[0]), self._allow):
             raise OSError("refused")
+        dial.dialled = True
         return socket.socket(family, kind, protocol)
 
 
@@ -187,6 +209,14 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to close: whoever made the resolver ends it."""
+
+
+def _is_unanswered(error: aiohttp.ClientError, dial: _Dial) -> bool:
+    """Tell whether a kept connection ended before any byte of an answer."""
+    if dial.dialled or dial.answered or isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    # aiohttp puts the part of a head that came where otherwise its text is
+    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:

@@ -18,13 +18,13 @@ from bot.folder import Folder
 from bot.services import Services
 from bot.settings import Settings
 from bot.web.bodies import RUNNER_OPTIONS
-from bot.web.middleware import UnderWay
+from bot.web.connections import KEEP_ALIVE_S, Connections, allow_connections
 from bot.workspace.first_start import FirstStart
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
-FINISH_S = 3.0
-"""Seconds requests under way may take to finish once the server stops; workers get theirs (5 s) after that."""
+FINISH_S = 5.0
+"""Seconds requests under way may take to finish once the server stops; the workers' own 5 s run beside them."""
 GIVE_UP_S = 0.5
 """Seconds aiohttp waits for the rest, twice: with connections that take nothing more, then with broken ones."""
 
@@ -39,16 +39,29 @@ class Running:
     first_start: FirstStart | None
 
 
+class CannotListen(Exception):
+    """The address the server should listen on is taken, or not this machine's."""
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """Bind the address; raises OSError when it is taken or not ours."""
+    """Bind the address; raise CannotListen with one sentence when that is not possible."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return socket.create_server(found[0][4][:2], family=family, backlog=BACKLOG)
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return socket.create_server(found[0][4][:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """Run a server; leaving stops accepting, finishes requests, releases leases, closes the file."""
+async def running(
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    connections: Connections | None = None,
+    finish_s: float = FINISH_S,
+) -> AsyncIterator[Running]:
+    """Run a server; leaving stops accepting, finishes requests and deliveries, releases leases, closes the file."""
     async with AsyncExitStack() as stack:
         folder = Folder(settings.data)
         folder.make()
@@ -62,16 +75,27 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
         await services.supervisor.start()
         stack.push_async_callback(services.supervisor.stop)
         app = make_app(services)
-        under_way = UnderWay()
-        app.middlewares.insert(0, under_way.middleware())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=GIVE_UP_S, **RUNNER_OPTIONS)
+        connections = connections or Connections(allow_connections(settings.outgoing_concurrency))
+        app.middlewares.insert(0, connections.middleware())
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=GIVE_UP_S, keepalive_timeout=KEEP_ALIVE_S, **RUNNER_OPTIONS
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.SockSite(runner, listener, backlog=BACKLOG)
-        await site.start()
-        stack.push_async_callback(under_way.finish, FINISH_S)  # the runner alone would drop bodies still on their way
-        stack.push_async_callback(site.stop)
-        stack.callback(services.stream.close)
+        assert runner.server is not None  # noqa: S101 # made by setup
+        # a site of aiohttp's would take the runner's connections as they are, without limits
+        server = await asyncio.get_running_loop().create_server(
+            connections.guarding(runner.server), sock=listener, backlog=BACKLOG
+        )
+
+        async def stop() -> None:
+            services.stream.close()
+            server.close()
+            await app.shutdown()  # closes the realtime sockets, which have no end of their own
+            # the runner alone would drop bodies still on their way
+            await asyncio.gather(connections.finish(finish_s), services.supervisor.stop())
+
+        stack.push_async_callback(stop)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield Running(services, f"http://{host}:{port}", first)
 

@@ -11,6 +11,7 @@ from bot.settings import Settings
 from bot.workers.supervisor import Supervisor
 from bot.workspace.accounts import Accounts
 from bot.workspace.commands import CommandDoor
+from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
 from bot.workspace.messages import Messages
@@ -42,6 +43,7 @@ class Services:
     users: Users
     accounts: Accounts
     hooks: Hooks
+    deliveries: Deliveries
     replay: Replay
     receive: Receive
     uploads: Uploads

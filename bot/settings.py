@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from handlers.targets import AllowList, InvalidAllowList
+from bot.workspace.user_fields import username_fault
+from handlers.http import Refused
+from handlers.targets import AllowList, parse_url
 from storage.errors import VaultError
+from storage.ids import ROCKET_CAT
 from storage.vault import parse_keys
 
 PREFIX = "PATCHBAY_"
@@ -36,7 +39,7 @@ class Settings(BaseSettings):
         None, description="Address people reach the server at; default http://HOST:PORT. Makes every absolute address."
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="Networks whose X-Forwarded-For and -Proto headers count, comma-separated."
+        (), description="Networks whose X-Forwarded-For header counts, comma-separated."
     )
     allow_targets: str = Field(
         "",
@@ -107,15 +110,30 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _base(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/") if value else None
+        if value is None:
+            return None
+        if any(char in value for char in "?# "):
+            raise ValueError("must be a plain address, without query, fragment and spaces")
+        target = parse_url(value)
+        if isinstance(target, Refused):
+            raise ValueError(target.message)
+        return value.rstrip("/")
 
-    @model_validator(mode="after")
-    def _email(self) -> Self:
-        if self.owner_email is not None and "@" not in self.owner_email:
-            raise ValueError("PATCHBAY_OWNER_EMAIL: must be an e-mail address")
-        return self
+    @field_validator("owner_username")
+    @classmethod
+    def _username(cls, value: str) -> str:
+        if fault := username_fault(value):
+            raise ValueError(fault.reason)
+        if value.lower() == ROCKET_CAT:
+            raise ValueError(f"{ROCKET_CAT} is the name of the bot; use another one")
+        return value
+
+    @field_validator("owner_email")
+    @classmethod
+    def _email(cls, value: str | None) -> str | None:
+        if value is not None and "@" not in value:
+            raise ValueError("must be an e-mail address")
+        return value
 
     def url(self, port: int | None = None) -> str:
         """Return the base of every absolute address, without a slash at its end (decision 27)."""
@@ -145,8 +163,6 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings | SettingsFault
         return Settings(**(overrides or {}))
     except ValidationError as error:
         return SettingsFault("\n".join(_sentence(dict(fault)) for fault in error.errors()))
-    except InvalidAllowList as error:
-        return SettingsFault(f"PATCHBAY_ALLOW_TARGETS: {error}")
 
 
 def source(name: str, overrides: Mapping[str, Any]) -> str:
@@ -162,4 +178,5 @@ def _known(name: str) -> bool:
 
 def _sentence(fault: Mapping[str, Any]) -> str:
     where = PREFIX + str(fault["loc"][0]).upper() + ": " if fault["loc"] else ""
-    return where + str(fault["msg"]).removeprefix("Value error, ") + "."
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    return where + text + ("" if text.endswith((".", "!")) else ".")

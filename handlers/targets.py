@@ -179,13 +179,12 @@ def _parse_entry(entry: str) -> tuple[IPNetwork | str, int | None]:
         port = _port(parts[2] or "")
     if place is None or (parts and parts[2] is not None and port is None):
         raise InvalidAllowList(
-            f"PATCHBAY_ALLOW_TARGETS: {entry!r} is not an address, a network (10.0.0.0/8) or an exact "
+            f"{entry!r} is not an address, a network (10.0.0.0/8) or an exact "
             "host name, each with an optional :port (IPv6 in brackets before a port)."
         )
     if not isinstance(place, str) and place.prefixlen == 0:
         raise InvalidAllowList(
-            f"PATCHBAY_ALLOW_TARGETS: {entry!r} would open every address there is; "
-            "name the networks or hosts that are really needed."
+            f"{entry!r} would open every address there is; name the networks or hosts that are really needed."
         )
     return place, port
 

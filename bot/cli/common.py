@@ -78,7 +78,10 @@ def checked(result: T | Fault) -> T:
     if isinstance(result, Fault):
         details = dict(result.details or {})
         more = [str(details["message"])] if "message" in details else []
-        more += [f"See the setting {details['setting']}."] if "setting" in details else []
+        if "setting" in details:
+            more.append(
+                f"A command reads {details['setting']} from its own environment: set it here as for the server."
+            )
         fail(" ".join((result.bracketed, *more)))
     return result
 

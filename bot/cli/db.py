@@ -8,9 +8,11 @@ import click
 
 from bot.cli.common import data_option, existing_folder, fail, settings, with_workspace
 from bot.cli.output import progress
+from bot.compose import check_database
 from bot.folder import Folder
 from bot.services import Services
 from handlers.answers import plural
+from storage.errors import StorageError
 
 
 @click.group()
@@ -63,15 +65,19 @@ def _copy_uploads(folder: Folder, copy: Folder) -> int:
 @db.command()
 @data_option
 def check(data: Path | None) -> None:
-    """Look for damage; exit code 1 when there is any."""
+    """Look for damage; exit code 1 when there is any.
 
-    async def work(services: Services) -> list[str]:
-        return await services.store.check()
-
-    faults = with_workspace(settings(data=data), work)
+    Reads only: a file of an older version stays as it is.
+    """
+    folder = existing_folder(settings(data=data))
+    try:
+        faults, is_older = check_database(folder)
+    except StorageError as error:
+        fail(str(error))
     if faults:
         fail("The database is damaged; restore a backup:\n" + "\n".join(faults))
-    click.echo("Done. The database is sound.")
+    older = " It is of an older version: the next start migrates it, as `patchbay db migrate` does." if is_older else ""
+    click.echo(f"Done. The database is sound.{older}")
 
 
 @db.command()

@@ -1,9 +1,11 @@
 """How commands show a hook and the requests that reached it, secrets masked (decisions 31, 33)."""
 
 from bot.cli.output import masked, moment
+from bot.workspace.deliveries import Shown, written_id
 from handlers.listing import masked_address
 from handlers.masking import masked_body, masked_headers
 from handlers.outgoing.payload import MASK
+from storage.records.delivery import Attempt
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook, IncomingHook, OutgoingHook
 
@@ -90,4 +92,31 @@ def request(found: HookRequest, hook: IncomingHook) -> Facts:
         "body_differed": found.body_differed,
         "headers": [list(pair) for pair in masked_headers(found.headers)],
         "body": masked_body(content_type, found.body, known),
+    }
+
+
+def delivery(shown: Shown) -> Facts:
+    """Show a delivery with all its attempts; of the address only the host (decision 31)."""
+    one = shown.delivery
+    return {
+        "id": written_id(one.id),
+        "state": one.state.value,
+        "at": moment(one.created_at),
+        "hook": shown.hook.name if shown.hook is not None else one.integration_id,
+        "hook_id": one.integration_id,
+        "event": shown.event.value if shown.event is not None else None,
+        "calls": masked_address(shown.url) if shown.url is not None else None,
+        "tries": one.tries,
+        "reason": one.reason,
+        "attempts": [_attempt(each) for each in shown.attempts],
+    }
+
+
+def _attempt(one: Attempt) -> Facts:
+    return {
+        "at": moment(one.started_at),
+        "duration_ms": one.duration_ms,
+        "status": one.status,
+        "answer": one.response,
+        "error": one.error,
     }

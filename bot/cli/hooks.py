@@ -9,12 +9,13 @@ import click
 from bot.cli import hook_views as views
 from bot.cli.common import as_owner, data_option, fail, json_option
 from bot.cli.hook_add import add
+from bot.cli.hook_deliveries import dead, deliveries
+from bot.cli.hook_refs import find
 from bot.cli.hook_settings import Flags, edit_settings, new_signing_key, read_options
 from bot.cli.output import print_facts, print_rows, text
 from bot.services import Services
 from bot.workspace.hook_options import Options
 from handlers.errors import Fault
-from handlers.references import resolve
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook, IncomingHook, direction
 from storage.records.user import User
@@ -28,7 +29,8 @@ def hook() -> None:
     """Webhooks; REF is an id, a name or the beginning of a name."""
 
 
-hook.add_command(add)
+for command in (add, deliveries, dead):
+    hook.add_command(command)
 
 
 @hook.command("list")
@@ -56,7 +58,7 @@ def show(ref: str, reveal: bool, as_json: bool, data: Path | None) -> None:
     """Show all of the hook REF."""
 
     async def work(services: Services, owner: User) -> views.Facts | Fault:
-        found = await _find(services, owner, ref)
+        found = await find(services, owner, ref)
         return found if isinstance(found, Fault) else views.facts(found, services.base_url, reveal=reveal)
 
     print_facts(as_owner(data, work), as_json=as_json)
@@ -77,7 +79,7 @@ def edit(ref: str, data: Path | None, **flags: Unpack[Flags]) -> None:
         options = read(services)
         if options == Options():
             raise click.UsageError("Say what to change; see `patchbay hook edit --help`.")
-        found = await _find(services, owner, ref, whole_name=True)
+        found = await find(services, owner, ref, whole_name=True)
         return found if isinstance(found, Fault) else await services.hooks.edit(owner, found.id, options)
 
     changed = _hook_of(data, work)
@@ -97,10 +99,10 @@ def remove(ref: str, yes: bool, data: Path | None) -> None:
     Its history goes too, and whatever it still had to deliver.
     """
 
-    async def find(services: Services, owner: User) -> Hook | Fault:
-        return await _find(services, owner, ref, whole_name=True)
+    async def look(services: Services, owner: User) -> Hook | Fault:
+        return await find(services, owner, ref, whole_name=True)
 
-    found = _hook_of(data, find)
+    found = _hook_of(data, look)
     if not yes:
         click.confirm(f"Remove {text(found.name)} ({found.id})?", abort=True, err=True)
 
@@ -124,7 +126,7 @@ def requests(ref: str, count: int, as_json: bool, data: Path | None) -> None:
     """
 
     async def work(services: Services, owner: User) -> tuple[IncomingHook, list[HookRequest]] | Fault:
-        found = await _find(services, owner, ref)
+        found = await find(services, owner, ref)
         if isinstance(found, Fault):
             return found
         if not isinstance(found, IncomingHook):
@@ -140,16 +142,3 @@ def requests(ref: str, count: int, as_json: bool, data: Path | None) -> None:
 
 def _hook_of(data: Path | None, work: Callable[[Services, User], Awaitable[Hook | Fault]]) -> Hook:
     return cast(Hook, as_owner(data, work))  # mypy joins the two kinds to their base
-
-
-async def _find(services: Services, owner: User, ref: str, *, whole_name: bool = False) -> Hook | Fault:
-    """Find the one hook a reference means; what changes it takes no mere beginning of a name."""
-    found = resolve(ref, await services.hooks.visible(owner))
-    if not found.things:
-        return Fault(f"There is no hook {ref!r}; `patchbay hook list` shows all.")
-    if len(found.things) > 1:
-        ids = ", ".join(hook.id for hook in found.things)
-        return Fault(f"{ref!r} may mean several hooks; name one by its id: {ids}.")
-    if found.by_prefix and whole_name:
-        return Fault(f"{ref!r} is only the beginning of a name; write {found.things[0].name!r} or the id.")
-    return found.things[0]

@@ -10,7 +10,7 @@ from bot import log
 from bot.cli.address import remember_address
 from bot.cli.common import data_option, fail, settings
 from bot.folder import Folder
-from bot.serve import Running
+from bot.serve import CannotListen, Running
 from bot.serve import serve as run
 from bot.workspace.first_start import FirstStart
 from storage.errors import StorageError
@@ -26,12 +26,11 @@ def serve(host: str | None, port: int | None, data: Path | None) -> None:
     log.configure(found.log_level)
     try:
         asyncio.run(run(found, announce))
-    except StorageError as error:
+    except (StorageError, CannotListen) as error:
         fail(str(error))
     except OSError as error:
-        if error.filename is not None:
-            fail(f"{error.filename}: {error.strerror}.")
-        fail(f"Cannot listen on {found.host} port {found.port}: {error.strerror or error}.")
+        what = f"{error.filename}: " if error.filename is not None else "The system refused the server something: "
+        fail(f"{what}{error.strerror or error}.")
 
 
 def announce(server: Running) -> None:

@@ -19,7 +19,7 @@ from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import EventKind, NewEvent
 from storage.records.integration import OutgoingHook
 from storage.records.message import Message
-from storage.records.room import Room
+from storage.records.room import Room, RoomKind
 from storage.records.user import User
 
 
@@ -79,9 +79,9 @@ class Fanout:
         )
         return await self._heard(EventKind.FILE_UPLOADED, room, author, body)
 
-    async def room(self, kind: EventKind, room: Room, user: User, *, at: Millis, new: bool = False) -> Fact:
-        """Return the fact of what `user` did with a room; a new room is not stored yet and counts one member."""
-        room_json = await self.room_json(room, new=new)
+    async def room(self, kind: EventKind, room: Room, user: User, *, at: Millis, new_with: int | None = None) -> Fact:
+        """Return the fact of what `user` did with a room; `new_with` are the members of one not stored yet."""
+        room_json = await self.room_json(room, new_with=new_with)
         return await self._heard(kind, room, user, room_facts(room_json, user, at=at))
 
     async def user_created(self, user: User) -> Fact:
@@ -93,7 +93,7 @@ class Fanout:
         return self._fact(kind, room, user, body, (), ())
 
     async def named(self, text: str) -> Named:
-        """Resolve the users, rooms and addresses a text names; names of nobody are left out."""
+        """Resolve the users, public rooms and addresses a text names; names of nobody are left out."""
         found = find_mentions(text)
         users, rooms = [], []
         for name in found.users:
@@ -102,15 +102,16 @@ class Fanout:
             elif user := await self._directory.user_named(name):
                 users.append(JsonObject(_id=user.id, username=user.username, name=user.name, type="user"))
         for name in found.rooms:
-            if room := await self._directory.room_named(name):
+            room = await self._directory.room_named(name)
+            if room is not None and room.kind is RoomKind.PUBLIC:  # a text must not tell that a private one is there
                 rooms.append(JsonObject(_id=room.id, name=room.name))
         return Named(users, rooms, [JsonObject(url=url) for url in found.urls])
 
-    async def room_json(self, room: Room, *, new: bool = False) -> JsonObject:
-        """Show a room with its counts."""
+    async def room_json(self, room: Room, *, new_with: int | None = None) -> JsonObject:
+        """Show a room with its counts; `new_with` are the members of one not stored yet."""
         owner = await self._directory.user(room.owner_id) if room.owner_id else None
-        members, messages = 1, 0
-        if not new:
+        members, messages = new_with, 0
+        if members is None:
             members, messages, _ = (await self._rooms.room_counts([room.id])).get(room.id, (0, 0, None))
         return room_view(
             room,

@@ -89,8 +89,11 @@ class Receive:
     async def _deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
-        if not body and not hook.script_enabled:  # as the original: also [], "", 0 and false are nothing to post
+        # as the original: also [], "", 0 and false are nothing to post, unless a script may fill them
+        if body is None or (not body and not hook.script_enabled):
             changes, result = NOTHING, Result(Verdict.IGNORED)
+            if key is not None and not await self._ledger.accepted(hook.id, key):
+                key = None  # only what was posted uses an id up (decision 37)
         else:
             prepared = await self._prepare(hook, poster, received, body)
             if isinstance(prepared, Changes):

@@ -54,7 +54,8 @@ class Respond:
             return _failed(f"The user {hook.username}, whom the webhook posts as, is not there any more.")
         prepared: Prepared | Fault = INVALID_CHANNEL
         place = ""
-        for place in filter(None, (*draft.destinations[:1], hook.target_room, room_id)):
+        named = next(iter(draft.destinations), hook.target_room)
+        for place in filter(None, (named, room_id)):
             prepared = await self._posting.prepare(draft, poster, [place], hook=hook, hops=hops)
             if prepared != INVALID_CHANNEL:
                 break

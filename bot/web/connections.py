@@ -16,24 +16,25 @@ from aiohttp.typedefs import Handler, Middleware
 HEAD_S: Final = 30.0
 """Seconds in which the head of a request must be complete, from connecting or from its first byte."""
 KEEP_ALIVE_S: Final = 75.0
-"""Seconds an idle connection is kept; common proxies let go after 60, and whoever writes last must not be us."""
+"""Seconds a connection is kept between requests; a proxy in front lets go first, so that no request meets a close."""
 MOST: Final = 20_000
 RESERVED: Final = 128
 """Descriptors for the database, files being served and everything else that is no connection."""
 
 
-def room_for_connections(outgoing: int) -> int:
+def allow_connections(outgoing: int) -> int:
     """Return how many connections the descriptors of this process allow beside so many outgoing calls.
 
-    The soft limit is raised to the hard one first: it is low by default for the sake of programs that use select().
+    Raises the soft limit as far as needed: it is low by default only for the sake of programs that use select().
     """
+    others = outgoing + RESERVED
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems refuse what they call their limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    if soft == resource.RLIM_INFINITY:
-        return MOST
-    return max(1, min(MOST, soft - outgoing - RESERVED))
+    wanted = MOST + others if hard == resource.RLIM_INFINITY else min(hard, MOST + others)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # some systems have a lower limit than the one they tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MOST if soft == resource.RLIM_INFINITY else max(1, min(MOST, soft - others))
 
 
 class Connections:

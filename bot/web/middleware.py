@@ -1,10 +1,7 @@
-"""Around every request: one wide log line, one measurement, the last net for faults, and the count of a stop."""
-
-import asyncio
-from contextlib import suppress
+"""Around every request: one wide log line, one measurement, the last net for faults."""
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from bot.metrics import Metrics
@@ -16,40 +13,6 @@ from storage.errors import StorageError, Unavailable
 from storage.ids import timed_id
 
 RETRY_AFTER_S = "5"
-
-
-class UnderWay:
-    """Counts the requests being handled, so that a stop can wait for them."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def middleware(self) -> Middleware:
-        """Return the middleware that counts; it belongs outside of all others."""
-
-        @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if hdrs.UPGRADE in request.headers:  # sockets have no end of their own: the application closes them
-                return await handler(request)
-            self._count += 1
-            self._idle.clear()
-            try:
-                return await handler(request)
-            finally:
-                self._count -= 1
-                if not self._count:
-                    self._idle.set()
-
-        return middleware
-
-    async def finish(self, seconds: float) -> None:
-        """Wait until nothing is under way, but no longer than that."""
-        await asyncio.sleep(0)  # what has just arrived begins
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
 
 
 def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Middleware:

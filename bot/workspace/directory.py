@@ -13,6 +13,17 @@ from storage.records.room import Member, Room
 from storage.records.user import Token, User
 
 T = TypeVar("T")
+
+
+class _HasOrg(Protocol):
+    """A record that says which organisation it belongs to."""
+
+    @property
+    def org_id(self) -> OrgId: ...
+
+
+Found = TypeVar("Found", bound=_HasOrg | None)
+
 MOST_ENTRIES = 50_000
 """Entries remembered before all are dropped and read again."""
 
@@ -41,6 +52,7 @@ class DirectoryStore(Users, Tokens, Rooms, Integrations, Protocol):
 class Directory:
     """Remembers records by every key they are looked up by; drops all of them on any change.
 
+    One organisation is served: a record of another one is not there (decisions 6, 17).
     Changes are rare beside lookups, so one rule that cannot miss a case beats many that could.
     """
 
@@ -75,13 +87,19 @@ class Directory:
             self._found[key] = value
         return value
 
+    def _own(self, found: Found) -> Found | None:
+        return found if found is not None and found.org_id == self.org else None
+
+    async def _all_own(self, finding: Awaitable[list[Found]]) -> list[Found]:
+        return [one for one in await finding if self._own(one) is not None]
+
     async def user(self, user_id: UserId) -> User | None:
         """Find a user by id."""
-        return await self._cached(("user", user_id), lambda: self._store.user(user_id))
+        return self._own(await self._cached(("user", user_id), lambda: self._store.user(user_id)))
 
     async def user_named(self, username: str) -> User | None:
         """Find a user by name, whatever its case."""
-        return await self._cached(("username", _folded(username)), lambda: self._store.user_named(username))
+        return self._own(await self._cached(("username", _folded(username)), lambda: self._store.user_named(username)))
 
     async def users(self) -> list[User]:
         """Return all users, oldest first."""
@@ -89,14 +107,26 @@ class Directory:
 
     async def token(self, key: bytes) -> Token | None:
         """Find a session or personal token by its keyed hash."""
-        return await self._cached(("token", key), lambda: self._store.token(key))
+        return await self._cached(("token", key), lambda: self._token(key))
+
+    async def _token(self, key: bytes) -> Token | None:
+        token = await self._store.token(key)
+        return token if token is not None and await self.user(token.user_id) is not None else None
 
     async def room(self, room_id: RoomId) -> Room | None:
         """Find a room by id."""
-        return await self._cached(("room", room_id), lambda: self._store.room(room_id))
+        return self._own(await self._cached(("room", room_id), lambda: self._store.room(room_id)))
 
     async def room_named(self, name: str) -> Room | None:
         """Find a public or private room by name, whatever its case."""
+        return self._own(await self._room_named(name))
+
+    async def room_name_holder(self, name: str) -> RoomId | None:
+        """Return which room has a name, of any organisation: they are unique over the server (decision 17)."""
+        found = await self._room_named(name)
+        return found.id if found else None
+
+    async def _room_named(self, name: str) -> Room | None:
         return await self._cached(("room name", _folded(name)), lambda: self._store.room_named(name))
 
     async def rooms(self) -> list[Room]:
@@ -105,7 +135,7 @@ class Directory:
 
     async def rooms_of(self, user_id: UserId) -> list[Room]:
         """Return the rooms a user is in."""
-        return await self._cached(("rooms of", user_id), lambda: self._store.rooms_of(user_id))
+        return await self._cached(("rooms of", user_id), lambda: self._all_own(self._store.rooms_of(user_id)))
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member | None:
         """Return a user's membership of a room."""
@@ -122,7 +152,7 @@ class Directory:
 
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         """Find an integration by id."""
-        return await self._cached(("hook", hook_id), lambda: self._store.hook(hook_id))
+        return self._own(await self._cached(("hook", hook_id), lambda: self._store.hook(hook_id)))
 
     async def hooks(self) -> list[Hook]:
         """Return all integrations, oldest first."""
@@ -135,7 +165,8 @@ class Directory:
         else:
             scopes = scopes_for(room, await self.participants(room), author)
         key = ("listening", event, scopes)
-        return await self._cached(key, lambda: self._store.hooks_listening(event.value, sorted(scopes)))
+        listening = self._store.hooks_listening
+        return await self._cached(key, lambda: self._all_own(listening(event.value, sorted(scopes))))
 
 
 def _folded(name: str) -> str:

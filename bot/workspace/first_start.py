@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import uuid4
 
-from bot.settings import Settings, SettingsFault
+from bot.settings import Settings
 from bot.workspace.passwords import Passwords, digest_of, one_time_password
-from bot.workspace.user_fields import username_fault
 from storage.clock import Clock, Millis
 from storage.ids import GENERAL, ROCKET_CAT, IntegrationId, OrgId, UserId, hook_token, integration_id, random_text
 from storage.ports import Ledger, Users
@@ -44,7 +43,7 @@ async def organisation(store: Users, clock: Clock) -> OrgId:
 
 async def first_start(
     store: FirstStartStore, org: OrgId, settings: Settings, passwords: Passwords, clock: Clock
-) -> FirstStart | SettingsFault | None:
+) -> FirstStart | None:
     """Fill an organisation without users, in one commit; None when that was done before.
 
     Call it before a directory remembers anything: nobody waits for these changes, they carry no facts.
@@ -52,10 +51,6 @@ async def first_start(
     if await store.users(org):
         return None
     username = settings.owner_username
-    if fault := username_fault(username):
-        return SettingsFault(f"PATCHBAY_OWNER_USERNAME: {fault.reason}")
-    if username.lower() == ROCKET_CAT:
-        return SettingsFault(f"PATCHBAY_OWNER_USERNAME: {ROCKET_CAT} is the name of the bot; use another one.")
     given = settings.owner_password
     password = given.get_secret_value() if given else one_time_password()
     token = hook_token()

@@ -17,7 +17,7 @@ from bot.workspace.hook_records import (
     with_room_renamed,
 )
 from bot.workspace.hook_rules import HookRules, ownership_fault
-from handlers.errors import Fault
+from handlers.errors import NOT_PERMITTED, Fault
 from handlers.permissions import MANAGE_ANY, may_manage, permissions, visible
 from handlers.targets import AllowList
 from storage.clock import Clock
@@ -93,13 +93,7 @@ class Hooks:
 
     async def update(self, actor: User, body: Body) -> Hook | Fault:
         """Change a hook to what a body says (§4.4)."""
-        match body.get("type"):
-            case Direction.INCOMING.value:
-                return await self._write(lambda: self._update_incoming(actor, body))
-            case Direction.OUTGOING.value:
-                return await self._write(lambda: self._update_outgoing(actor, body))
-            case _:
-                return WRONG_TYPE
+        return await self._write(lambda: self._update(actor, body))
 
     async def edit(self, actor: User, hook_id: str, options: Options) -> Hook | Fault:
         """Set what the REST schema does not know (decision 35)."""
@@ -107,10 +101,8 @@ class Hooks:
 
     async def remove(self, actor: User, body: Body) -> Hook | Fault:
         """Remove a hook and return it as it was; its stored direction must be the one named (§4.5, decision 10)."""
-        if body.get("type") not in list(Direction):
-            return WRONG_TYPE
         hook = await self._named(actor, body)
-        return NOT_FOUND if hook is None else await self._remove(actor, hook)
+        return hook if isinstance(hook, Fault) else await self._remove(actor, hook)
 
     # --- Zapier's routes (§5.5) ---------------------------------------------------------------------
 
@@ -129,6 +121,8 @@ class Hooks:
         poster = await self._directory.user(hook.user_id)
         if poster is None:
             return UNAUTHORIZED
+        if not self.may_see_any(poster):  # else the answer would tell which addresses are called (decision 31)
+            return NOT_PERMITTED
         found = await self._calling(poster, body.get("target_url"))
         return Fault("integration-not-found") if found is None else await self._remove(poster, found)
 
@@ -166,21 +160,23 @@ class Hooks:
         hook = new_outgoing(form, approved, self._stamp(actor))
         return _Plan(hook, Changes(new_hooks=(hook,), facts=(self._changed(hook, actor),)))
 
-    async def _update_incoming(self, actor: User, body: Body) -> _Plan | Fault:
+    async def _update(self, actor: User, body: Body) -> _Plan | Fault:
         hook = await self._named(actor, body)
-        if not isinstance(hook, IncomingHook):
-            return NOT_FOUND
-        form = incoming_form(body)
+        match hook:
+            case IncomingHook():
+                return await self._update_incoming(actor, hook, incoming_form(body))
+            case OutgoingHook():
+                return await self._update_outgoing(actor, hook, outgoing_form(body))
+            case Fault():
+                return hook
+
+    async def _update_incoming(self, actor: User, hook: IncomingHook, form: IncomingForm) -> _Plan | Fault:
         approved = await self._rules.may_update_incoming(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
         return self._put(actor, updated_incoming(hook, form, approved))
 
-    async def _update_outgoing(self, actor: User, body: Body) -> _Plan | Fault:
-        hook = await self._named(actor, body)
-        if not isinstance(hook, OutgoingHook):
-            return NOT_FOUND
-        form = outgoing_form(body)
+    async def _update_outgoing(self, actor: User, hook: OutgoingHook, form: OutgoingForm) -> _Plan | Fault:
         approved = await self._rules.may_update_outgoing(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
@@ -221,15 +217,23 @@ class Hooks:
     # --- finding and writing ------------------------------------------------------------------------
 
     async def _find(self, hook_id: object) -> Hook | None:
-        hook = await self._directory.hook(IntegrationId(hook_id)) if isinstance(hook_id, str) else None
-        return hook if hook is not None and hook.org_id == self._directory.org else None
+        return await self._directory.hook(IntegrationId(hook_id)) if isinstance(hook_id, str) else None
 
-    async def _named(self, actor: User, body: Body) -> Hook | None:
-        """Find what a body names, of the direction it names: `target_url` goes before `integrationId` (§4.4)."""
-        if body["type"] == Direction.OUTGOING and body.get("target_url"):
-            return await self._calling(actor, body["target_url"])
-        hook = await self._find(body.get("integrationId"))
-        return hook if hook is not None and direction(hook) == body["type"] else None
+    async def _named(self, actor: User, body: Body) -> Hook | Fault:
+        """Find what a body names: `target_url` goes before `integrationId`, then the type must be exact (§4.4, §4.5).
+
+        A hook of the other direction is not what was named (decision 10).
+        """
+        named_type = str(body.get("type"))  # as far as the schema goes, the word of a direction with anything around it
+        if Direction.OUTGOING in named_type and body.get("target_url"):
+            hook = await self._calling(actor, body["target_url"])
+        else:
+            hook = await self._find(body.get("integrationId"))
+        if hook is None:
+            return NOT_FOUND
+        if named_type not in list(Direction):
+            return WRONG_TYPE
+        return hook if direction(hook) == named_type else NOT_FOUND
 
     async def _calling(self, actor: User, url: object) -> Hook | None:
         """Find the outgoing hook that calls an address; of several the caller's own, else the oldest."""

@@ -117,10 +117,10 @@ class Replay:
 
     async def _posted(self, attempt: Attempt) -> JsonObject | None:
         message = await self._store.message(MessageId(attempt.message_id)) if attempt.message_id else None
-        if message is None:
+        room = await self._directory.room(message.room_id) if message else None
+        if message is None or room is None:
             return None
-        room = await self._directory.room(message.room_id)
-        channel = f"#{room.name}" if room is not None and room.name else message.room_id
+        channel = f"#{room.name}" if room.name else room.id
         return {"channel": channel, "message": message_view(message)}
 
     # --- replay -------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Rooms:
         places = {actor.id: Member(room_id=room.id, user_id=actor.id, joined_at=now, is_owner=True)}
         for user in members:
             places.setdefault(user.id, Member(room_id=room.id, user_id=user.id, joined_at=now))
-        fact = await self._fanout.room(EventKind.ROOM_CREATED, room, actor, at=now, new=True)
+        fact = await self._fanout.room(EventKind.ROOM_CREATED, room, actor, at=now, new_with=len(places))
         changes = Changes(new_rooms=(room,), put_members=tuple(places.values()), facts=(fact,))
         try:
             await self._ledger.commit(changes)
@@ -157,7 +157,8 @@ class Rooms:
         for _ in range(MOST_TRIES):
             try:
                 return await self._put_renamed(actor, room, name)
-            except Taken:  # the name, or a hook that somebody changed meanwhile: look again
+            except Taken:  # the name, or a hook that somebody changed meanwhile, maybe another process: look again
+                self._directory.clear()
                 fault = await self._name_fault(name, besides=room)
                 if fault:
                     return fault
@@ -222,8 +223,10 @@ class Rooms:
     async def _name_fault(self, name: str, *, besides: Room | None = None) -> Fault | None:
         if not _NAME.fullmatch(name):
             return Fault(f"{name[:120]} is not a valid room name.", "error-invalid-room-name")
-        found = await self._directory.room_named(name) or await self._directory.room(RoomId(name))
-        if found is not None and (besides is None or found.id != besides.id):
+        holder = await self._directory.room_name_holder(name)
+        if holder is None and await self._directory.room(RoomId(name)) is not None:
+            holder = RoomId(name)  # a name that is another room's id would stand for two rooms
+        if holder is not None and (besides is None or holder != besides.id):
             return _name_taken(name)
         return None
 

@@ -90,7 +90,7 @@ class Uploads:
 
     async def readable(self, reader: User, upload_id: str) -> Upload | None:
         """Find a file its reader may see: members of its room, and only the sender before it is shown there."""
-        upload = await self._store.upload(upload_id)
+        upload = await self._find(upload_id)
         if upload is None or await self._directory.member(upload.room_id, reader.id) is None:
             return None
         return upload if upload.confirmed or upload.user_id == reader.id else None
@@ -147,7 +147,7 @@ class Uploads:
     ) -> Message | Fault:
         """Show a file its sender uploaded to that room within the last 24 h; once."""
         async with self._one_at_a_time:  # else two calls at once would both find it unconfirmed
-            upload = await self._store.upload(upload_id)
+            upload = await self._find(upload_id)
             if upload is None or upload.confirmed or (upload.user_id, upload.room_id) != (sender.id, room.id):
                 return INVALID_FILE
             if upload.created_at + CONFIRM_WITHIN_MS <= self._clock.now():
@@ -166,6 +166,11 @@ class Uploads:
         for path in orphans:
             await asyncio.to_thread(path.unlink, missing_ok=True)
         return len(forgotten) + len(orphans)
+
+    async def _find(self, upload_id: str) -> Upload | None:
+        """Find a file of this organisation (decision 6)."""
+        upload = await self._store.upload(upload_id)
+        return upload if upload is not None and upload.org_id == self._directory.org else None
 
     def _files(self) -> list[Path]:
         return [path for path in self._folder.iterdir() if _ID.fullmatch(path.name)]

@@ -3,9 +3,7 @@
 from pathlib import Path
 from uuid import UUID
 
-import pytest
-
-from bot.settings import Settings, SettingsFault
+from bot.settings import Settings
 from bot.workspace.first_start import FirstStart, first_start, organisation
 from bot.workspace.passwords import Passwords, digest_of
 from storage.ids import GENERAL, ROCKET_CAT
@@ -19,7 +17,7 @@ from tests.people import OLGA, PASSWORD, settings_of, store_at
 NAMED = settings_of(**OLGA)
 
 
-async def start(store: SqliteStore, settings: Settings = NAMED) -> FirstStart | SettingsFault | None:
+async def start(store: SqliteStore, settings: Settings = NAMED) -> FirstStart | None:
     """Start as the server does."""
     clock = ManualClock()
     return await first_start(store, await organisation(store, clock), settings, Passwords(), clock)
@@ -84,24 +82,6 @@ async def test_a_start_killed_half_way_is_completed(tmp_path: Path) -> None:
         assert isinstance(await start(store), FirstStart)
         assert await store.organisation() == org
         assert len(await store.users(org)) == 2
-
-
-@pytest.mark.parametrize(
-    ("username", "text"),
-    [
-        (
-            "olga o",
-            "PATCHBAY_OWNER_USERNAME: olga o is not a valid username: use up to 64 letters, digits, . _ and -",
-        ),
-        ("all", "PATCHBAY_OWNER_USERNAME: all is blocked and can't be used!"),
-        ("Rocket.Cat", "PATCHBAY_OWNER_USERNAME: rocket.cat is the name of the bot; use another one."),
-    ],
-)
-async def test_impossible_owner_names_stop_the_start(tmp_path: Path, username: str, text: str) -> None:
-    """The sentence names the variable, and the next start can still make everything."""
-    async with store_at(tmp_path / "patchbay.db", ManualClock()) as store:
-        assert await start(store, settings_of(owner_username=username)) == SettingsFault(text)
-        assert isinstance(await start(store), FirstStart)
 
 
 async def test_no_secret_stands_in_the_file(tmp_path: Path) -> None:

@@ -326,8 +326,9 @@ async def test_which_channels_an_outgoing_hook_gets(stage: Stage, changes: Body,
 async def test_the_own_permission_may_hear_every_public_room(stage: Stage) -> None:
     """An empty channel and `all_public_channels` need no membership (row 12)."""
     actor = await stage.user(MANAGE_OWN_OUTGOING)
-    for channel in ("", "all_public_channels"):
-        await stage.outgoing(actor, channel=channel)
+    for channel, channels in (("", ()), ("all_public_channels", ("all_public_channels",))):
+        made = await stage.outgoing(actor, channel=channel)
+        assert (made.channels, made.created_by[0]) == (channels, actor.id)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from handlers.errors import NOT_PERMITTED
 from handlers.permissions import (
     MANAGE_ANY,
     MANAGE_INCOMING,
@@ -56,6 +57,9 @@ async def test_an_outgoing_hook_is_removed_by_its_address(stage: Stage) -> None:
     made = await stage.outgoing(urls=["https://one.example.test", URL])
     other = {"type": "webhook-outgoing", "target_url": URL + "/"}
     assert fault(await stage.hooks.remove(ANN, other)).bracketed == "No integration found."
+    for url, error in ((URL, "Invalid integration type."), (URL + "/", "No integration found.")):
+        inexact = {"type": "a webhook-outgoing", "target_url": url}
+        assert fault(await stage.hooks.remove(ANN, inexact)).bracketed == error
     assert await stage.hooks.remove(ANN, {"type": "webhook-outgoing", "target_url": URL}) == made
 
 
@@ -67,11 +71,13 @@ async def test_an_outgoing_hook_is_removed_by_its_address(stage: Stage) -> None:
         ("in", {"type": "webhook-outgoing"}, "No integration found."),
         ("out", {"type": "webhook-incoming"}, "No integration found."),
         ("in", {"type": "my-webhook-incoming-1"}, "Invalid integration type."),
+        ("in", {"type": "my-webhook-incoming-1", "integrationId": "nope"}, "No integration found."),
+        ("out", {"type": "webhook-incoming2"}, "Invalid integration type."),
         ("out", {"type": "webhook-outgoing2"}, "Invalid integration type."),
     ],
 )
 async def test_what_names_no_hook_is_refused(stage: Stage, way: str, changes: Body, error: str) -> None:
-    """Unknown ids, the other direction (decision 10) and inexact types are plain refusals with status 400."""
+    """Unknown ids, then inexact types, then the other direction (decision 10) are plain refusals with status 400."""
     made: Hook = await stage.incoming() if way == "in" else await stage.outgoing()
     refused = fault(await stage.hooks.remove(ANN, removal(made, **changes)))
     assert (refused.bracketed, refused.code, refused.status) == (error, None, 400)
@@ -185,11 +191,12 @@ async def test_a_hook_token_gives_no_rights(stage: Stage, held: tuple[str, ...],
 
 
 async def test_rocket_cat_cannot_make_or_remove_hooks(stage: Stage) -> None:
-    """The usual posting user holds none of the four permissions (decision 38)."""
+    """The usual posting user holds none of the four permissions, and learns of no address (decisions 31, 38)."""
     hook = await stage.incoming()
     made = await stage.outgoing()
     assert fault(await stage.hooks.add_zapier(hook, ADD)).bracketed == "[not_authorized]"
-    assert fault(await stage.hooks.remove_zapier(hook, {"target_url": URL})).bracketed == UNAUTHORIZED
+    for url in (URL, "https://nobody.example.test"):
+        assert fault(await stage.hooks.remove_zapier(hook, {"target_url": url})) == NOT_PERMITTED
     assert await stage.store.hook(made.id) == made
 
 

@@ -86,6 +86,7 @@ async def test_an_incoming_update_writes_what_it_may(stage: Stage) -> None:
         ((MANAGE_INCOMING,), {"channel": "#ops"}, "Invalid Channel [error-invalid-channel]", UPDATE_IN),
         ((MANAGE_INCOMING,), {"integrationId": "nope", "channel": ""}, "No integration found.", None),
         ((MANAGE_INCOMING,), {"type": "xwebhook-incoming"}, "Invalid integration type.", None),
+        ((MANAGE_INCOMING,), {"type": "xwebhook-incoming", "integrationId": "nope"}, "No integration found.", None),
     ],
 )
 async def test_refusals_of_an_incoming_update(

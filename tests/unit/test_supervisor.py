@@ -11,8 +11,9 @@ from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfir
 from handlers.outgoing.scopes import hook_scopes
 from storage.clock import Millis, SystemClock
 from storage.errors import Unavailable
+from storage.ids import EventSeq
 from storage.records.changes import Changes, Fact
-from storage.records.delivery import NewDelivery
+from storage.records.delivery import DeliveryState, NewDelivery
 from storage.records.event import EventKind, NewEvent
 from storage.sqlite.store import SqliteStore, open_store
 from storage.vault import Vault
@@ -95,6 +96,7 @@ async def test_a_stop_before_the_first_step() -> None:
     await supervisor.start()
     async with asyncio.timeout(5):
         await supervisor.stop()
+    assert supervisor.health() == {"never": WorkerHealth(running=False)}
 
 
 async def open_at(path: Path, clock: ManualClock) -> SqliteStore:
@@ -138,6 +140,10 @@ async def test_retention_and_expiry(tmp_path: Path) -> None:
 
     await run_until(held_expiry(store, every_s=0.01).run, dead)
     await run_until(retention(store, clock, every_s=0.01).run, old_events_gone)
+    (held,), _ = await store.deliveries()
+    assert (held.state, held.reason) == (DeliveryState.DEAD, "expired")
+    assert await store.event(EventSeq(2)) is None
+    assert [event.at for event in await store.events_after(EventSeq(0))][-1] == clock.now()
     await store.close()
 
 

@@ -145,10 +145,9 @@ def test_any_address_gets_the_same_verdict_from_every_disguise(address: object) 
     ],
 )
 def test_malformed_or_boundless_entry_is_named(entry: str) -> None:
-    """A wrong entry stops with a sentence that shows it and the setting it stands in."""
+    """A wrong entry stops with a sentence that shows it; the setting it stands in is named by who reads that."""
     with pytest.raises(InvalidAllowList) as caught:
         AllowList.parse(f"10.0.0.0/8, {entry}")
-    assert "PATCHBAY_ALLOW_TARGETS" in str(caught.value)
     assert repr(entry) in str(caught.value)
 
 

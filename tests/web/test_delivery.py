@@ -80,15 +80,16 @@ async def test_the_answer_is_posted(path: Path, clock: ManualClock, receiver: Re
         ({"text": "x"}, {}, "GENERAL"),
         ({"text": "x"}, {"target_room": "#ops"}, "OPS"),
         ({"text": "x", "channel": "#dev"}, {"target_room": "#ops"}, "DEV"),
-        ({"text": "x", "channel": "#nowhere"}, {"target_room": "#ops"}, "OPS"),
+        ({"text": "x", "channel": "#nowhere"}, {"target_room": "#ops"}, "GENERAL"),
         ({"text": "x", "channel": "#nowhere"}, {}, "GENERAL"),
+        ({"text": "x"}, {"target_room": "#nowhere"}, "GENERAL"),
         ({"text": "x", "channel": "@ann"}, {}, direct_room_id((OWNER.id, CAT.id))),
     ],
 )
 async def test_where_an_answer_goes(
     path: Path, clock: ManualClock, receiver: Receiver, answer: object, hook: dict[str, object], place: str
 ) -> None:
-    """The answer's channel comes first, then the target room, then the event's; unknown ones are passed over."""
+    """The answer's channel, else the target room, else the event's room, which also stands in for an unknown one."""
     receiver.answer = answering(json=answer)
     async with delivering(path, clock, retrying(receiver.url, trigger_words=("!",), **hook)) as bench:
         others = tuple(room(id=name.upper(), name=name) for name in ("ops", "dev"))

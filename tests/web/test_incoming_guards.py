@@ -157,6 +157,16 @@ async def test_refused_requests_use_no_id_up(server: Server) -> None:
     assert (await hook.verdicts())[-3:] == ["posted", "duplicate", "refused"]
 
 
+async def test_a_request_that_posts_nothing_uses_no_id_up(server: Server) -> None:
+    """An empty body leaves its id to the message that follows; after that it is a repetition (decision 37)."""
+    hook = await door(server)
+    again = {"Idempotency-Key": "k"}
+    for body in ({}, {}, {"text": "x"}, {}, {"text": "x"}):
+        assert await hook.send(body, again) == (200, OK)
+    assert await texts(server) == ["x"]
+    assert await hook.verdicts() == ["ignored", "ignored", "posted", "duplicate", "duplicate"]
+
+
 async def test_history_keeps_requests_sealed(tmp_path: Path) -> None:
     """What came stands in the history as it came; neither it nor token or secret stands in any file in clear."""
     async with serving(tmp_path / "data") as server:

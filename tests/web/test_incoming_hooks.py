@@ -25,6 +25,10 @@ from tests.hook_stage import OUTGOING
 from tests.server import Server, serving
 
 NO_CACHE = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
+FORBIDDEN = (
+    403,
+    {"success": False, "error": "User does not have the permissions required for this action [error-unauthorized]"},
+)
 WRONG_METHOD = {"status": "error", "message": "API endpoint does not exist"}
 
 
@@ -157,6 +161,17 @@ async def test_every_body(server: Server) -> None:
             posted += 1
             assert found[-1] == text, data[:60]
         assert len(found) == posted, data[:60]
+
+
+async def test_no_body_posts_nothing_whatever_the_script_flag_says(server: Server) -> None:
+    """Without a body nothing is posted; an empty one is a message as soon as a script may fill it (§5.1 step 6)."""
+    hook = await door(server, scriptEnabled=True)
+    for data in (b"", b"  "):
+        assert await hook.send_raw(data, JSON) == (200, OK)
+    assert await call(server, "GET", f"{hook.id}/{hook.token}") == (200, OK)
+    assert await hook.verdicts() == ["ignored"] * 3
+    assert await hook.send({}) == (200, OK)
+    assert await texts(server) == [""]
 
 
 async def test_a_bad_body_comes_before_an_unknown_hook(server: Server) -> None:
@@ -292,6 +307,8 @@ async def test_zapier_adds_and_removes_an_outgoing_hook(server: Server) -> None:
     remove = f"remove/{hook.id}/{hook.token}"
     status, answer = await call(server, "POST", remove, {"target_url": "https://zap.example.test/2"})
     assert (status, answer["error"]) == (400, "integration-not-found")
+    for url in (target, "https://zap.example.test/2"):  # whoever may remove nothing learns of no address
+        assert await call(server, "POST", f"remove/{weak.id}/{weak.token}", {"target_url": url}) == FORBIDDEN
     assert await call(server, "POST", remove, {"target_url": target}) == (200, OK)
     assert (await server.get("integrations.list", type="webhook-outgoing"))["integrations"] == []
 

@@ -20,6 +20,7 @@ from bot.web.middleware import observe
 from storage.clock import SystemClock
 from storage.errors import Corrupt
 from storage.sqlite.store import open_store
+from tests.clock import ManualClock
 from tests.delivering import until
 from tests.hook_door import OK, door, texts
 from tests.server import Server, serving
@@ -48,6 +49,11 @@ def locked(folder: Path) -> Iterator[None]:
         other.close()
 
 
+async def storing(server: Server) -> bool:
+    """Tell whether `/ready` finds that the store can be written."""
+    return bool((await get(server, "/ready"))[1]["storage"])
+
+
 async def test_health_needs_no_login_and_no_store(server: Server) -> None:
     """A server in order is alive and ready, with every worker by name."""
     assert await get(server, "/health") == (200, {"status": "ok"})
@@ -71,7 +77,8 @@ async def test_a_worker_that_is_down_makes_it_unready(server: Server) -> None:
 async def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hooks and calls answer 503 with `Retry-After` and change nothing, reads go on, and all heals by itself."""
     monkeypatch.setattr("bot.compose.open_store", partial(open_store, busy_timeout_s=0.1))
-    async with serving(tmp_path / "data") as server:
+    clock = ManualClock()
+    async with serving(tmp_path / "data", clock) as server:
         hook = await door(server)
         with locked(tmp_path / "data"):
             calls = [
@@ -87,8 +94,25 @@ async def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytes
             assert await texts(server) == []
             assert await get(server, "/health") == (200, {"status": "ok"})
         assert await hook.send({"text": "kept"}) == (200, OK)
+        clock.advance(1000)  # what `/ready` said holds for a second
         assert (await get(server, "/ready"))[0] == 200
         assert await texts(server) == ["kept"]
+
+
+async def test_readiness_is_probed_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may ask `/ready`: calls within a second get the last verdict, and write nothing."""
+    monkeypatch.setattr("bot.compose.open_store", partial(open_store, busy_timeout_s=0.1))
+    clock = ManualClock()
+    async with serving(tmp_path / "data", clock) as server:
+        seen = [await storing(server)]
+        with locked(tmp_path / "data"):
+            seen.append(await storing(server))
+            clock.advance(1000)
+            seen.append(await storing(server))
+        seen.append(await storing(server))
+        clock.advance(1000)
+        seen.append(await storing(server))
+    assert seen == [True, True, False, False, True]
 
 
 async def test_figures(server: Server) -> None:

@@ -255,6 +255,65 @@ async def test_connection_is_kept() -> None:
         assert isinstance(await outbound.send(call(url)), Answered)
 
 
+@pytest.mark.parametrize(
+    ("method", "tries"),
+    [("POST", [1, 1, 2]), ("GET", [1, 2, 2])],  # a GET is tried on another kept one first
+    ids=["POST", "GET"],
+)
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+async def test_kept_connection_that_is_just_closing(method: str, tries: list[int], reset: bool) -> None:
+    """A receiver that lets go of a kept connection as a request comes gets it once more, on a fresh one."""
+    taken: list[int] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(taken)
+        taken.append(0)
+        while True:
+            await read_request(reader)
+            taken[number] += 1
+            if number < 2 and taken[number] == 2:
+                if reset:
+                    writer.transport.abort()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(handler) as port, Outbound(only(port)) as outbound:
+        url = f"http://127.0.0.1:{port}/"
+        both = await asyncio.gather(*(outbound.send(call(url, method=method)) for _ in range(2)))
+        assert taken == [1, 1]
+        results = [*both, await outbound.send(call(url, method=method))]
+    assert [type(result) for result in results] == [Answered] * 3
+    assert sorted(taken) == tries
+
+
+@pytest.mark.parametrize(
+    "last_words",
+    [
+        pytest.param([b""], id="fresh"),
+        pytest.param([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 2"], id="began to answer"),
+        pytest.param(
+            [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-A: b\r\n"], id="half a head"
+        ),
+    ],
+)
+async def test_other_broken_calls_are_not_sent_again(last_words: list[bytes]) -> None:
+    """A fresh connection that breaks, or an answer that breaks off, is a failed call: the receiver may have acted."""
+    requests = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        for words in last_words:
+            await read_request(reader)
+            requests += 1
+            writer.write(words)
+            await writer.drain()
+
+    async with serving(handler) as port, Outbound(only(port)) as outbound:
+        results = [await outbound.send(call(f"http://127.0.0.1:{port}/")) for _ in last_words]
+    assert isinstance(results[-1], Failed)
+    assert requests == len(last_words)
+
+
 async def test_tenant_cannot_set_connection_headers() -> None:
     """Host, length and connection headers are written by the client alone, once."""
     headers = {"Host": "evil.example", "Content-Length": "99", "Transfer-Encoding": "chunked", "X-Kept": "é"}

@@ -123,7 +123,9 @@ async def test_rooms_and_people(server: Server, receiver: Receiver) -> None:
         await listen(server, receiver, event, channel="all_public_channels")
     await listen(server, receiver, "userCreated", targetRoom="#general")
     ann = await server.user("ann")
-    ops = await make(server, "channels", "ops")
+    ops = await make(server, "channels", "ops", members=["ann", "owner", "nobody"])
+    await server.post("channels.leave", {"roomId": ops}, who=ann)
+    assert [body["room"]["usersCount"] for body in await heard(server, receiver, "roomCreated")] == [2]
     await server.post("channels.join", {"roomId": ops}, who=ann)
     await server.post("channels.join", {"roomId": ops}, who=ann)
     await server.post("channels.invite", {"roomId": ops, "userId": "rocket.cat"})
@@ -137,7 +139,7 @@ async def test_rooms_and_people(server: Server, receiver: Receiver) -> None:
     in_ops = [(body["user_name"], body["bot"]) for body in joined if body["channel_id"] == ops]
     assert sorted(in_ops) == [("ann", False), ("rocket.cat", True)]
     left = [(body["user_name"], body["room"]["_id"]) for body in await heard(server, receiver, "roomLeft")]
-    assert sorted(left) == [("ann", ops), ("rocket.cat", ops)]
+    assert sorted(left) == [("ann", ops), ("ann", ops), ("rocket.cat", ops)]
     (archived,) = await heard(server, receiver, "roomArchived")
     assert (archived["user_name"], archived["channel_name"], archived["user"]["username"]) == ("owner", "ops", "owner")
     (user,) = await heard(server, receiver, "userCreated")

@@ -1,9 +1,12 @@
 """`channels.`, `groups.`, `im.` and `rooms.` calls against a running server (decisions 25, 49, 51, 53)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from storage.records.changes import Changes
+from tests.hook_door import door
 from tests.server import Server
 
 FAMILIES = [("channels", "channel"), ("groups", "group")]
@@ -211,3 +214,16 @@ async def test_renaming_a_room_takes_its_hooks_along(server: Server) -> None:
     await server.post("channels.rename", {"roomId": room["_id"], "name": "new-name"})
     shown = await server.get("integrations.get", integrationId=hook["integration"]["_id"])
     assert shown["integration"]["channel"] == ["#new-name"]
+
+
+async def test_a_rename_follows_hooks_another_process_changed(server: Server) -> None:
+    """A hook that changed unnoticed is read again; the rename neither fails nor undoes that change."""
+    room = await made(server, "channels", "old-name")
+    hook = await door(server, channel="#old-name")
+    known = await server.services.directory.hook(hook.id)
+    assert known is not None
+    assert await server.services.directory.hooks()
+    await server.services.store.commit(Changes(put_hooks=(replace(known, alias="CI", version=known.version + 1),)))
+    await server.post("channels.rename", {"roomId": room["_id"], "name": "new-name"})
+    shown = (await server.get("integrations.get", integrationId=hook.id))["integration"]
+    assert (shown["channel"], shown["alias"]) == (["#new-name"], "CI")

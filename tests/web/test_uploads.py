@@ -195,10 +195,12 @@ async def test_a_sender_who_leaves_leaves_nothing_behind(server: Server) -> None
     writer.close()
     await writer.wait_closed()
 
-    async def nothing() -> bool:
-        return not files_of(server) and await used_by_owner(server) == 0
+    async def freed() -> bool:
+        return await used_by_owner(server) == 0
 
-    await until(nothing)
+    await until(freed)
+    assert files_of(server) == []
+    assert await server.room_messages() == []
 
 
 async def test_a_file_is_confirmed_once(server: Server) -> None:

@@ -115,6 +115,8 @@ class Streams:
             while True:
                 event = await subscription.next()
                 self._last = event.seq
+                if event.org_id != self._services.directory.org:
+                    continue
                 if not self._topics and event.kind is not EventKind.USER_CHANGED:
                     continue  # nobody listens; but a session may have to end
                 await self._guarded(self._publish(event), f"event {event.seq}")

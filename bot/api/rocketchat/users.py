@@ -52,7 +52,7 @@ async def info(services: Services, request: ApiRequest) -> Reply:
         return USER_NEEDED
     directory = services.directory
     user = await (directory.user(UserId(user_id)) if user_id else directory.user_named(username or ""))
-    if user is None or user.org_id != directory.org:
+    if user is None:
         return NOT_FOUND
     return {"user": _shown(user, request.user)}
 
