@@ -6,6 +6,7 @@ Pure: the write-time check calls `judge_url`; `bot/outbound.py` parses again and
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 from urllib.parse import quote
@@ -116,6 +117,7 @@ def judge_url(text: str, allow: AllowList) -> Target | Refused:
     return target
 
 
+@lru_cache(maxsize=1024)
 def parse_url(text: str) -> Target | Refused:
     """Read an absolute http or https URL, refusing every spelling that two parsers may read differently."""
     if _UNWRITABLE.search(text) or "\\" in text:

@@ -1,8 +1,8 @@
 """Identifiers: distinct types, and the two shapes the Rocket.Chat contract knows (§1)."""
 
-import random
 import secrets
 from functools import lru_cache
+from itertools import count
 from typing import NewType
 
 from storage.clock import Millis
@@ -26,10 +26,6 @@ ROCKET_CAT = UserId("rocket.cat")
 GENERAL = RoomId("GENERAL")
 
 
-# ids are no secrets, and asking the system for each would hand the interpreter lock over every time
-_PLAIN = random.Random(secrets.token_bytes(32))  # noqa: S311
-
-
 def random_text(length: int) -> str:
     """Return a random text of the contract's alphabet."""
     found = ""
@@ -38,9 +34,17 @@ def random_text(length: int) -> str:
     return found[:length]
 
 
+_PROCESS = random_text(5)
+_COUNT = count()
+
+
 def timed_id(now: Millis) -> str:
-    """Return 17 characters that sort by time: random keys in an index are dear (delivery.md §8)."""
-    return _time_text(now) + "".join(_PLAIN.choices(_PAIRS, k=5))[1:]
+    """Return 17 characters that sort by time: random keys in an index are dear (delivery.md §8).
+
+    Eight say when, five which process, four count: unique, also for many in one millisecond, and no secret.
+    """
+    high, low = divmod(next(_COUNT), len(_PAIRS))
+    return _time_text(now) + _PROCESS + _PAIRS[high % len(_PAIRS)] + _PAIRS[low]
 
 
 @lru_cache(maxsize=16)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import hmac
 import os
 import secrets
 import stat
@@ -87,7 +86,8 @@ class Vault:
         """Return the keyed hash a token or address is found by."""
         if self._lookup is None:
             raise VaultError("The lookup key is not loaded yet.")
-        return hmac.digest(self._lookup, value.encode("utf-8", "surrogatepass"), "sha256")[:16]
+        # BLAKE2 has the key built in, and is over before it were worth handing the interpreter lock over
+        return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self._lookup, digest_size=16).digest()
 
 
 def new_key() -> str:
