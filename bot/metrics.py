@@ -50,7 +50,11 @@ class Metrics:
 
     def hook_request(self, verdict: str) -> None:
         """Count one request to an incoming webhook."""
-        self._hook_requests.labels(verdict).inc()
+        self._to(verdict).inc()
+
+    @cache  # noqa: B019 # as above
+    def _to(self, verdict: str) -> Counter:
+        return self._hook_requests.labels(verdict)
 
     def attempt(self, outcome: str, seconds: float) -> None:
         """Count one attempt at a delivery."""

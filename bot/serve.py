@@ -23,6 +23,8 @@ from bot.workspace.first_start import FirstStart
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Objects made between collections: requests make many that live shortly, and none of them in circles."""
 FINISH_S = 5.0
 """Seconds requests under way may take to finish once the server stops; the workers' own 5 s run beside them."""
 GIVE_UP_S = 0.5
@@ -109,6 +111,7 @@ async def serve(settings: Settings, announce: Callable[[Running], None]) -> None
     async with running(settings) as server:
         gc.collect()
         gc.freeze()  # what the start made lives as long as the process: fewer pauses (delivery.md §8)
+        gc.set_threshold(*GC_THRESHOLDS)
         announce(server)
         log = structlog.get_logger("patchbay.serve")
         log.info("started", url=server.url, base_url=server.services.base_url)

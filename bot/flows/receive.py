@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.respond import ARCHIVED
 from bot.workspace.directory import Directory
-from bot.workspace.posting import Posting
+from bot.workspace.posting import Posting, Prepared
 from handlers.errors import Fault
 from handlers.formatter import Formatter
 from handlers.message import Defaults, DraftFault, names_destination, read_draft
@@ -89,28 +89,33 @@ class Receive:
     async def _deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
+        prepared: Prepared | None = None
         # as the original: also [], "", 0 and false are nothing to post, unless a script may fill them
         if body is None or (not body and not hook.script_enabled):
-            changes, result = NOTHING, Result(Verdict.IGNORED)
+            result = Result(Verdict.IGNORED)
             if key is not None and not await self._ledger.accepted(hook.id, key):
                 key = None  # only what was posted uses an id up (decision 37)
         else:
-            prepared = await self._prepare(hook, poster, received, body)
-            if isinstance(prepared, Changes):
-                changes = prepared
-                result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in changes.new_messages))
+            found = await self._prepare(hook, poster, received, body)
+            if isinstance(found, Prepared):
+                prepared = found
+                result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in found.messages))
             elif key is not None and await self._ledger.accepted(hook.id, key):
                 # the first one stands; whether this one could be posted now does not matter any more
-                changes, result = NOTHING, Result(Verdict.DUPLICATE)
+                result = Result(Verdict.DUPLICATE)
             else:
-                return await self._turned_away(hook, received, prepared)
+                return await self._turned_away(hook, received, found)
         dedup = None
         if key is not None:
             digest = hashlib.blake2b(received.raw, digest_size=16).digest()
             dedup = Dedup(integration_id=hook.id, key=key, body_hash=digest, at=self._clock.now())
         took = self._clock.monotonic() - started
         request = self._request(hook, received, result, 200, dedup_key=key, took=took)
-        committed = await self._ledger.commit(replace(changes, dedup=dedup, request=request))
+        if prepared is None:
+            changes = Changes(dedup=dedup, request=request)
+        else:
+            changes = prepared.with_more(dedup=dedup, request=request)
+        committed = await self._ledger.commit(changes)
         return Result(Verdict.DUPLICATE) if committed.duplicate else result
 
     async def refuse(
@@ -134,7 +139,7 @@ class Receive:
         found = [await self._posting.find(destination) for destination in destinations]
         return ", ".join(f"#{room.name}" for room in found if isinstance(room, Room) and room.archived)
 
-    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Changes | _Refusal:
+    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Prepared | _Refusal:
         formatted = self._formatters[hook.format].format(body)
         if isinstance(formatted, DraftFault):
             return _Refusal(Fault(formatted.error))
@@ -147,7 +152,7 @@ class Receive:
         destinations = draft.destinations if draft.has_destination else hook.channels
         hops = hop_count.incoming_hops(received.headers.get(hop_count.HEADER.lower()))
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
-        return _Refusal(prepared, destinations) if isinstance(prepared, Fault) else prepared.changes
+        return _Refusal(prepared, destinations) if isinstance(prepared, Fault) else prepared
 
     @staticmethod
     def _dedup_key(hook: IncomingHook, received: Received) -> str | None:

@@ -9,7 +9,7 @@ from storage.ids import IntegrationId, OrgId, RoomId, UserId
 from storage.ports import Integrations, Rooms, Tokens, Users
 from storage.records.event import Event, EventKind
 from storage.records.integration import Hook, OutgoingHook
-from storage.records.room import Member, Room
+from storage.records.room import Member, Room, RoomKind
 from storage.records.user import Token, User
 
 T = TypeVar("T")
@@ -117,6 +117,13 @@ class Directory:
         """Find a room by id."""
         return self._own(await self._cached(("room", room_id), lambda: self._store.room(room_id)))
 
+    async def room_called(self, name: str) -> Room | None:
+        """Find a room by its id, else by its name, as most calls let people name one."""
+        return await self._cached(("room called", name), lambda: self._called(name))
+
+    async def _called(self, name: str) -> Room | None:
+        return await self.room(RoomId(name)) or await self.room_named(name)
+
     async def room_named(self, name: str) -> Room | None:
         """Find a public or private room by name, whatever its case."""
         return self._own(await self._room_named(name))
@@ -160,13 +167,15 @@ class Directory:
 
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
         """Return the enabled outgoing hooks that hear an event by this author in this room."""
-        if not event.uses_channels or room is None:
-            scopes: frozenset[str] = frozenset({EVERYWHERE})
-        else:
-            scopes = scopes_for(room, await self.participants(room), author)
-        key = ("listening", event, scopes)
-        listening = self._store.hooks_listening
-        return await self._cached(key, lambda: self._all_own(listening(event.value, sorted(scopes))))
+        place = room if event.uses_channels else None
+        # who hears a direct room depends on the author too (`rocketchat.md` §6)
+        by = author.id if place and place.kind is RoomKind.DIRECT else None
+        key = ("listening", event, place.id if place else None, by)
+        return await self._cached(key, lambda: self._listening(event, place, author))
+
+    async def _listening(self, event: OutgoingEvent, place: Room | None, author: User) -> list[OutgoingHook]:
+        scopes = scopes_for(place, await self.participants(place), author) if place else {EVERYWHERE}
+        return await self._all_own(self._store.hooks_listening(event.value, sorted(scopes)))
 
 
 def _folded(name: str) -> str:

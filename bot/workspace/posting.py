@@ -11,8 +11,9 @@ from handlers.permissions import IMPERSONATE, permissions
 from storage.clock import Clock, Millis
 from storage.ids import MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
-from storage.records.changes import NOTHING, Changes, Fact, merge
+from storage.records.changes import NOTHING, Changes, Dedup, Fact, merge
 from storage.records.event import EventKind
+from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook
 from storage.records.message import Message
 from storage.records.room import Member, Room, RoomKind, direct_room_id
@@ -33,9 +34,24 @@ INVALID_THREAD = Fault("Invalid thread.")
 class Prepared:
     """Messages about to be posted and what that causes; nothing is written until `changes` is committed."""
 
-    changes: Changes
+    made: Changes
+    """What the rooms need first: a direct room to be made, the poster to join."""
     messages: tuple[Message, ...]
+    facts: tuple[Fact, ...]
     rooms: tuple[Room, ...]
+    chosen_id: bool
+
+    @property
+    def changes(self) -> Changes:
+        """Return all of it as one unit of work."""
+        return self.with_more()
+
+    def with_more(self, *, dedup: Dedup | None = None, request: HookRequest | None = None) -> Changes:
+        """Return it together with what else a request causes."""
+        posted = Changes(
+            new_messages=self.messages, facts=self.facts, chosen_ids=self.chosen_id, dedup=dedup, request=request
+        )
+        return merge(self.made, posted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +104,12 @@ class Posting:
             await self._fanout.message(message, place.room, poster)
             for message, place in zip(messages, places, strict=True)
         ]
-        posted = Changes(new_messages=messages, facts=tuple(facts), chosen_ids=message_id is not None)
         return Prepared(
-            merge(*(place.changes for place in places), posted), messages, tuple(place.room for place in places)
+            merge(*(place.changes for place in places)),
+            messages,
+            tuple(facts),
+            tuple(place.room for place in places),
+            message_id is not None,
         )
 
     async def direct(self, sender: User, to: User, text: str) -> Prepared | Fault:
@@ -109,14 +128,14 @@ class Posting:
         """Find what a destination names: `#room`, `@user`, or a bare id or name (`rocketchat.md` §5.2)."""
         sign, name = destination[:1], destination[1:]
         if sign == "#":
-            return await self._room(name)
+            return await self._directory.room_called(name)
         if sign == "@":
             user = await self._directory.user(UserId(name)) or await self._directory.user_named(name)
             if user is not None:
                 return user
             room = await self._directory.room(RoomId(name))
             return room if room is not None and room.kind is RoomKind.DIRECT else None
-        return await self._room(destination) or await self._directory.user(UserId(destination))
+        return await self._directory.room_called(destination) or await self._directory.user(UserId(destination))
 
     def direct_room(self, one: User, other: User) -> tuple[Room, Changes]:
         """Return a new direct room of two users and what making it writes."""
@@ -136,9 +155,6 @@ class Posting:
         fact = self._fanout.plain(EventKind.ROOM_CHANGED, one, {"_id": room.id}, room)
         # put, not new: two posts at once may both find that the room is missing
         return room, Changes(put_rooms=(room,), put_members=members, facts=(fact,))
-
-    async def _room(self, name: str) -> Room | None:
-        return await self._directory.room(RoomId(name)) or await self._directory.room_named(name)
 
     async def _place(self, destination: str, poster: User) -> _Place | Fault:
         found = await self.find(destination)

@@ -91,8 +91,8 @@ class Committed:
 def merge(*parts: Changes) -> Changes:
     """Return one unit of work that does what all the parts do, in order."""
     parts = tuple(part for part in parts if part is not NOTHING)
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) <= 1:
+        return parts[0] if parts else NOTHING
     merged: dict[str, Any] = {}  # Any: each field keeps the type it has in Changes
     for field in fields(Changes):
         values = [getattr(part, field.name) for part in parts]
