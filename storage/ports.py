@@ -13,7 +13,7 @@ from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, 
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
-from storage.records.hook_request import HookRequest
+from storage.records.hook_request import HookRequest, Passed
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.message import Message
 from storage.records.queue import Claimed, Counts, Settle, Settled
@@ -130,6 +130,9 @@ class History(Protocol):
         ...
 
     async def request(self, request_id: str) -> HookRequest | None: ...
+    async def passed(self, hook_ids: Sequence[IntegrationId], last: int) -> Mapping[IntegrationId, Passed]:
+        """Return what became of the last requests or attempts of each hook; none for hooks without any."""
+        ...
 
 
 class Events(Protocol):

@@ -18,8 +18,7 @@ from handlers.permissions import permissions
 from storage import ports
 from storage.clock import Clock, iso
 from storage.ids import ROCKET_CAT, IntegrationId, MessageId, RoomId, timed_id
-from storage.records.hook_request import Verdict
-from storage.records.integration import Hook, IncomingHook, direction
+from storage.records.integration import Hook, direction
 from storage.records.queue import Counts
 from storage.records.room import Room
 from storage.records.user import Role, User
@@ -161,8 +160,8 @@ class _Desk:
         return await self._hooks.visible(self._user)
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
-        found = [await self._directory.hook(hook_id) for hook_id in hook_ids]
-        return {hook.id: await self._traffic(hook, RECENT) for hook in found if hook is not None}
+        found = await self._store.passed(hook_ids, RECENT)
+        return {hook_id: Traffic(passed.last_at, passed.failures) for hook_id, passed in found.items()}
 
     async def remove_hook(self, hook: Hook) -> str | None:
         current = await self._directory.hook(hook.id)
@@ -175,20 +174,10 @@ class _Desk:
         return await self._store.counts(hook_id)
 
     async def status(self) -> StatusFacts:
-        failing = [hook.id for hook in await self.hooks() if (await self._traffic(hook, 1)).failures]
-        return StatusFacts(version("patchbay"), await self._store.counts(), frozenset(failing))
+        last = await self._store.passed([hook.id for hook in await self.hooks()], 1)
+        failing = frozenset(hook_id for hook_id, passed in last.items() if passed.failures)
+        return StatusFacts(version("patchbay"), await self._store.counts(), failing)
 
     async def holders(self, role: Role) -> Sequence[str]:
         users = await self._directory.users()
         return [user.username for user in users if user.active and user.type == "user" and user.role.at_least(role)]
-
-    async def _traffic(self, hook: Hook, count: int) -> Traffic:
-        if isinstance(hook, IncomingHook):
-            requests = await self._store.requests(hook.id, count=count)
-            times = [request.at for request in requests]
-            failures = sum(request.verdict is Verdict.REFUSED for request in requests)
-        else:
-            attempts, _ = await self._store.attempts([hook.id], count=count)
-            times = [attempt.updated_at for attempt in attempts]
-            failures = sum(attempt.failed for attempt in attempts)
-        return Traffic(max(times, default=None), failures)

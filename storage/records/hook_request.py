@@ -18,6 +18,14 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What passed through a hook lately: when the last of it, and how many of the last ones failed."""
+
+    last_at: Millis
+    failures: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookRequest:
     """One request as received; headers and body are sealed at rest (decision 33)."""

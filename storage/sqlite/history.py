@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from storage.clock import Millis
 from storage.records.delivery import Attempt, Delivery
-from storage.records.hook_request import HookRequest
+from storage.records.hook_request import HookRequest, Passed
 from storage.records.queue import Counts
 from storage.sqlite import rows
 from storage.sqlite.apply import dedup_digest
@@ -56,6 +56,23 @@ def requests(connection: Connection, vault: Vault, hook_id: str, offset: int, co
 def request(connection: Connection, vault: Vault, request_id: str) -> HookRequest | None:
     row = connection.execute(f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE id = ?", (request_id,)).fetchone()
     return rows.request_from(row, vault) if row else None
+
+
+_LAST_REQUESTS = (
+    "SELECT at, verdict = 'refused' FROM hook_request WHERE integration_id = ? ORDER BY number DESC LIMIT ?"
+)
+_LAST_ATTEMPTS = (
+    "SELECT updated_at, failed FROM attempt WHERE integration_id = ? ORDER BY updated_at DESC, id DESC LIMIT ?"
+)
+
+
+def passed(connection: Connection, hook_ids: Sequence[str], last: int) -> dict[str, Passed]:
+    found = {}
+    for hook_id in hook_ids:
+        ends = [row for query in (_LAST_REQUESTS, _LAST_ATTEMPTS) for row in connection.execute(query, (hook_id, last))]
+        if ends:
+            found[hook_id] = Passed(Millis(max(at for at, _ in ends)), sum(failed for _, failed in ends))
+    return found
 
 
 _DELIVERIES = "FROM delivery d LEFT JOIN lane l ON l.id = d.lane_id"

@@ -16,7 +16,7 @@ from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, 
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
-from storage.records.hook_request import HookRequest
+from storage.records.hook_request import HookRequest, Passed
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.message import Message
 from storage.records.queue import Claimed, Counts, Settle, Settled
@@ -311,6 +311,10 @@ class SqliteStore:
 
     async def request(self, request_id: str) -> HookRequest | None:
         return await self._read(history.request, self._vault, request_id)
+
+    async def passed(self, hook_ids: Sequence[IntegrationId], last: int) -> Mapping[IntegrationId, Passed]:
+        found = await self._read(history.passed, hook_ids, last)
+        return {IntegrationId(hook_id): passed for hook_id, passed in found.items()}
 
     async def event(self, seq: EventSeq) -> Event | None:
         return await self._read(reads.event, seq)

@@ -1,6 +1,7 @@
 """`kill -9` of the server process under load: what was acknowledged stands, and is delivered (delivery.md §1)."""
 
 import asyncio
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.faults import extent
-from tests.process import ServerProcess, patchbay
+from tests.process import PATCHBAY, QUIET, ROOT, ServerProcess, environment, patchbay
 from tests.scenarios.stored import rows
 from tests.server import PASSWORD
 
@@ -23,6 +24,8 @@ KILLS = extent.of(5, 10)
 """Kills of one folder; fewer than the leases after which a delivery counts as poison."""
 SENDERS = 8
 LONGEST_LIFE_S = 0.4
+LONGEST_START_S = 1.0
+FIRST_STARTS = extent.of(4, 60)
 TEXTS = "SELECT text FROM message"
 
 
@@ -121,6 +124,19 @@ async def started(data: Path, settings: dict[str, str]) -> AsyncIterator[ServerP
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
+def kill_while_starting(data: Path, settings: dict[str, str], after_s: float) -> None:
+    """Start the server and kill it, ready or not, after a while."""
+    command = [*PATCHBAY, "serve", "--port", "0", "--data", str(data)]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment({**QUIET, **settings}), stdin=quiet, stdout=quiet, stderr=quiet
+    )
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.kill()
+    process.wait(timeout=10)
+
+
 def in_room(data: Path) -> Counter[str]:
     return Counter(text for (text,) in rows(data, TEXTS))
 
@@ -157,6 +173,8 @@ async def test_kill_under_load(tmp_path: Path, folder: int) -> None:
                 await asyncio.sleep(life)
                 server.kill()
                 await loading
+            if kill % 5 == 0:
+                await asyncio.to_thread(kill_while_starting, data, settings, chance.random() * LONGEST_START_S)
         async with started(data, settings) as server:
             check(data, posts)
             async with aiohttp.ClientSession() as http:
@@ -176,3 +194,19 @@ async def test_kill_under_load(tmp_path: Path, folder: int) -> None:
     checked = patchbay("db", "check", "--data", data)
     assert checked.returncode == 0, checked.stderr
     print(f"folder {folder}: {len(posts.acknowledged)} acknowledged, {sum(seen.values())} calls, {KILLS} kills")
+
+
+@pytest.mark.timeout(900)
+async def test_kill_at_the_first_start(tmp_path: Path) -> None:
+    """A first start that is killed at any moment leaves a folder that the next start makes whole or takes as it is."""
+    chance = extent.chance()
+    for number in range(FIRST_STARTS):
+        data, after_s = tmp_path / str(number), chance.random() * LONGEST_START_S
+        print(f"first start {number} killed after {after_s:.3f} s")
+        await asyncio.to_thread(kill_while_starting, data, {}, after_s)
+        async with started(data, {}) as server, aiohttp.ClientSession() as http:
+            async with http.get(server.url + "/ready") as response:
+                assert response.status == 200
+            assert rows(data, "SELECT count(*) FROM integration") == [(1,)]
+            assert rows(data, "SELECT count(*) FROM user") == [(2,)]
+            assert server.stop() == 0
