@@ -26,7 +26,7 @@ from handlers.parse import written
 from handlers.permissions import FULL, OWN, may_manage
 from handlers.references import resolve
 from handlers.values import ValueType
-from storage.records.integration import Direction, Hook, direction
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
 from storage.records.user import Role
 
 REFERENCE = "REF"
@@ -177,6 +177,8 @@ async def _list(call: Call, wording: Wording) -> Answer | Problem:
 def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
     """Return the hooks the flags leave, by name."""
     room, mine, disabled = call.values.text("room"), call.values.switch("mine"), call.values.switch("disabled")
+    if room is None and not mine and not disabled:
+        return sorted(hooks, key=_by_name)
     chosen = [
         hook
         for hook in hooks
@@ -184,7 +186,11 @@ def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
         and not (mine and hook.created_by[0] != call.context.actor.id)
         and not (disabled and hook.enabled)
     ]
-    return sorted(chosen, key=lambda hook: (hook.name.casefold(), hook.id))
+    return sorted(chosen, key=_by_name)
+
+
+def _by_name(hook: Hook) -> tuple[str, str]:
+    return hook.name.casefold(), hook.id
 
 
 def _page_command(call: Call, page: int) -> str:
@@ -287,7 +293,8 @@ def _no_such(call: Call, wording: Wording, suggestions: tuple[str, ...]) -> Prob
 
 
 async def _of(context: CommandContext, wording: Wording) -> list[Hook]:
-    return [hook for hook in await context.services.hooks() if direction(hook) is wording.way]
+    kind = IncomingHook if wording.way is Direction.INCOMING else OutgoingHook
+    return [hook for hook in await context.services.hooks() if isinstance(hook, kind)]
 
 
 def _state(hook: Hook) -> str:

@@ -38,12 +38,17 @@ def permissions(user: User) -> frozenset[str]:
     return (_BY_ROLE[user.role] | of_bots | {CREATE_TOKENS} | user.granted) - user.denied
 
 
+def sees_all(held: frozenset[str]) -> bool:
+    """Tell whether every hook is in this user's list (`rocketchat.md` §4.2)."""
+    return MANAGE_INCOMING in held and MANAGE_OUTGOING in held
+
+
 def visible(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:
     """Tell whether a hook is in this user's list (`rocketchat.md` §4.2).
 
     Whoever holds both own permissions sees own hooks only, even beside a single full one.
     """
-    if held.issuperset(FULL.values()):
+    if sees_all(held):
         return True
     if held.issuperset(OWN.values()):
         return hook.created_by[0] == user_id
