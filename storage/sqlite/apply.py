@@ -28,6 +28,7 @@ _DELIVERIES = (
     "INSERT INTO delivery (lane_id, integration_id, event_seq, trigger_word, available_at, created_at, updated_at,"
     " state, tries, receives)"
 )
+_DEDUPS = "INSERT INTO dedup (key, body_hash, at)"
 _NEW = ("queued", 0, 0)
 _REQUESTS = f"INSERT OR REPLACE INTO hook_request ({rows.REQUEST_COLUMNS})"
 _ATTEMPTS = f"INSERT INTO attempt ({rows.ATTEMPT_COLUMNS})"
@@ -68,17 +69,8 @@ class Applier:
 
     def apply(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed]:
         """Write the units; raise Taken or Gone when what they build on is not as expected."""
-        results: list[Committed | None] = [None] * len(units)
-        written: list[tuple[int, Changes]] = []
-        fresh_ids: set[str] = set()
-        for place, unit in enumerate(units):
-            found = self._already_there(connection, unit, fresh_ids)
-            if found is None:
-                written.append((place, unit))
-                if unit.chosen_ids:
-                    fresh_ids.update(message.id for message in unit.new_messages)
-            else:
-                results[place] = found
+        results = self._repetitions(connection, units)
+        written = [(place, unit) for place, unit in enumerate(units) if results[place] is None]
         inside = self._write_records(connection, [unit for _, unit in written])
         self._write_messages(connection, [unit for _, unit in written])
         for place, committed in self._write_facts(connection, written, inside):
@@ -88,25 +80,37 @@ class Applier:
 
     # --- what makes a unit a repetition -------------------------------------------------------------
 
-    def _already_there(self, connection: sqlite3.Connection, unit: Changes, fresh_ids: set[str]) -> Committed | None:
-        for message in unit.new_messages if unit.chosen_ids else ():
-            if (
-                message.id in fresh_ids
-                or connection.execute("SELECT 1 FROM message WHERE id = ?", (message.id,)).fetchone()
-            ):
-                return Committed(existed=True)
-        # last, because asking uses the id up
-        if unit.dedup is not None and not self._first_of_its_id(connection, unit.dedup):
-            return Committed(duplicate=True)
-        return None
+    def _repetitions(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed | None]:
+        """Return for each unit what it repeats; None when it is to be written."""
+        results: list[Committed | None] = [None] * len(units)
+        fresh_ids: set[str] = set()
+        for place, unit in enumerate(units):
+            if unit.chosen_ids:
+                ids = {message.id for message in unit.new_messages}
+                if ids & fresh_ids or any(self._is_message(connection, message_id) for message_id in ids):
+                    results[place] = Committed(existed=True)
+                else:
+                    fresh_ids |= ids
+        # last, because asking uses the ids up
+        asked = [(place, unit.dedup) for place, unit in enumerate(units) if unit.dedup and results[place] is None]
+        first = self._use_ids(connection, [dedup for _, dedup in asked])
+        for place, dedup in asked:
+            key = dedup_digest(dedup.integration_id, dedup.key)
+            if key in first:
+                first.discard(key)
+            else:
+                results[place] = Committed(duplicate=True)
+        return results
 
-    def _first_of_its_id(self, connection: sqlite3.Connection, dedup: Dedup) -> bool:
-        key = dedup_digest(dedup.key)
-        cursor = connection.execute(
-            "INSERT INTO dedup (integration_id, key, body_hash, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (dedup.integration_id, key, dedup.body_hash, dedup.at),
-        )
-        return cursor.rowcount == 1
+    @staticmethod
+    def _is_message(connection: sqlite3.Connection, message_id: MessageId) -> bool:
+        return connection.execute("SELECT 1 FROM message WHERE id = ?", (message_id,)).fetchone() is not None
+
+    @staticmethod
+    def _use_ids(connection: sqlite3.Connection, dedups: Sequence[Dedup]) -> set[bytes]:
+        """Write the ids of requests; returns those that were not there yet."""
+        keys = [(dedup_digest(dedup.integration_id, dedup.key), dedup.body_hash, dedup.at) for dedup in dedups]
+        return {row[0] for row in insert_rows(connection, _DEDUPS, keys, "ON CONFLICT DO NOTHING RETURNING key")}
 
     # --- records ------------------------------------------------------------------------------------
 
@@ -291,8 +295,7 @@ class Applier:
 
     def _duplicate(self, connection: sqlite3.Connection, request: HookRequest, dedup: Dedup) -> HookRequest:
         first = connection.execute(
-            "SELECT body_hash FROM dedup WHERE integration_id = ? AND key = ?",
-            (dedup.integration_id, dedup_digest(dedup.key)),
+            "SELECT body_hash FROM dedup WHERE key = ?", (dedup_digest(dedup.integration_id, dedup.key),)
         ).fetchone()[0]
         differed = first != dedup.body_hash
         return replace(request, verdict=Verdict.DUPLICATE, message_ids=(), body_differed=differed)
@@ -311,9 +314,9 @@ Scopes = Callable[[OutgoingHook], Iterable[str]]
 """Which room scopes an outgoing hook listens to; the rule lives above, only its answer is stored."""
 
 
-def dedup_digest(key: str) -> bytes:
-    """Return the fixed-size form a sender's request id is stored in, however long it is."""
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:
+    """Return the fixed-size form a sender's request id is stored in, however long it is; ids count per hook."""
+    return hashlib.blake2b(f"{hook_id} {key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _numbered(fact: Fact, seq: int) -> Event:

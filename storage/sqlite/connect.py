@@ -13,6 +13,9 @@ from storage.sqlite.schema import migrations
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process, such as the CLI beside a running server (decision 28)."""
 
+WRITER_CACHE_KIB = 32 * 1024
+"""Pages the writer keeps: random request ids touch the whole of their index (delivery.md §8)."""
+
 _ADVICE = {
     sqlite3.SQLITE_FULL: StorageFull,
     sqlite3.SQLITE_READONLY: ReadOnly,
@@ -78,6 +81,7 @@ def make_durable(connection: sqlite3.Connection, path: Path) -> None:
     with translated(path):
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
         settings = ("journal_mode", "synchronous", "foreign_keys")
         found = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings)
     if found != ("wal", 2, 1):

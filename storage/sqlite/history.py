@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from storage.clock import Millis
+from storage.ids import IntegrationId
 from storage.records.delivery import Attempt, Delivery
 from storage.records.hook_request import HookRequest, Passed
 from storage.records.queue import Counts
@@ -33,8 +34,8 @@ def attempts(
 
 
 def accepted(connection: Connection, hook_id: str, key: str) -> bool:
-    query = "SELECT 1 FROM dedup WHERE integration_id = ? AND key = ?"
-    return connection.execute(query, (hook_id, dedup_digest(key))).fetchone() is not None
+    digest = dedup_digest(IntegrationId(hook_id), key)
+    return connection.execute("SELECT 1 FROM dedup WHERE key = ?", (digest,)).fetchone() is not None
 
 
 def attempt(connection: Connection, attempt_id: str) -> Attempt | None:

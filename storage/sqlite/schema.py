@@ -65,9 +65,7 @@ CREATE TABLE hook_request (
   sealed BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX hook_request_slot ON hook_request(integration_id, slot);
 CREATE TABLE dedup (
-  seq INTEGER PRIMARY KEY, integration_id TEXT NOT NULL, key BLOB NOT NULL, body_hash BLOB NOT NULL,
-  at INTEGER NOT NULL) STRICT;
-CREATE UNIQUE INDEX dedup_key ON dedup(integration_id, key);
+  seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, body_hash BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE lane (
   id INTEGER PRIMARY KEY AUTOINCREMENT, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, ordered INTEGER NOT NULL,
   held INTEGER NOT NULL DEFAULT 0, held_at INTEGER, next_at INTEGER NOT NULL, not_before INTEGER NOT NULL DEFAULT 0,

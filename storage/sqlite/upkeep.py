@@ -57,7 +57,7 @@ FIRST: Place = (0, _BEFORE_ALL)
 
 
 _OF_REMOVED = "DELETE FROM {0} WHERE {1} IN (SELECT {0}.{1} FROM removed CROSS JOIN {0} USING (integration_id) LIMIT ?)"
-_LEFT_BY_REMOVED = (_OF_REMOVED.format("attempt", "rowid"), _OF_REMOVED.format("dedup", "seq"))
+_LEFT_BY_REMOVED = (_OF_REMOVED.format("attempt", "rowid"),)
 
 
 def purge(connection: sqlite3.Connection, now: int) -> int:
