@@ -51,15 +51,20 @@ class HookRoutes:
         self._max_body = max_body
 
     def add_to(self, app: web.Application) -> None:
-        """Register every shape; the extras shadow the generic shapes, also for methods they do not take."""
+        """Register every shape, the usual one first: addresses are tried in this order.
+
+        The extras shadow the generic shapes, also for methods they do not take.
+        """
+        app.router.add_post("/hooks/{id}/{token}", self._deliver)
+        app.router.add_get("/hooks/{id}/{token}", self._deliver, allow_head=False)
         for shape in ("{id}/{token}", "{id}/{user}/{token}"):
             app.router.add_get(f"/hooks/sample/{shape}", self._sample)
             app.router.add_get(f"/hooks/info/{shape}", self._info)
             app.router.add_post(f"/hooks/add/{shape}", self._add)
             app.router.add_post(f"/hooks/remove/{shape}", self._remove)
-        for shape in ("{id}/{token}", f"{{id:{_NO_EXTRA}}}/{{user}}/{{token}}"):
-            app.router.add_post(f"/hooks/{shape}", self._deliver)
-            app.router.add_get(f"/hooks/{shape}", self._deliver, allow_head=False)
+        longer = f"/hooks/{{id:{_NO_EXTRA}}}/{{user}}/{{token}}"
+        app.router.add_post(longer, self._deliver)
+        app.router.add_get(longer, self._deliver, allow_head=False)
 
     async def _deliver(self, request: web.Request) -> web.Response:
         raw = await read_raw(request, self._max_body)

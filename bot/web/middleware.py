@@ -1,5 +1,7 @@
 """Around every request: one wide log line, one measurement, the last net for faults."""
 
+import logging
+
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -49,6 +51,8 @@ def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Mid
         seconds = clock.monotonic() - started
         if not isinstance(response, web.WebSocketResponse):  # its whole life is no answer time
             metrics.request(route, request.method, response.status, seconds)
+        if not log.is_enabled_for(logging.INFO):
+            return response
         log.info(
             "request",
             request_id=request_id,

@@ -27,27 +27,34 @@ def message_view(
         "msg": message.text,
         "ts": iso(message.at),
         "u": {"_id": message.user_id, "username": message.username, "name": message.name},
-        "alias": message.alias,
-        "avatar": message.avatar,
-        "emoji": message.emoji,
         "attachments": list(message.attachments),
-        "bot": None if message.integration_id is None else {"i": message.integration_id},
         "parseUrls": message.parse_urls,
         "groupable": message.groupable,
-        "tmid": message.thread_id,
-        "customFields": message.custom_fields,
-        "file": message.file,
-        "files": None if message.file is None else [message.file],
-        "reactions": _reactions(message.reactions) or None,
         "urls": list(urls),
         "mentions": list(mentions),
         "channels": list(channels),
         "md": _markdown(message.text),
-        "editedAt": None if message.edited_at is None else iso(message.edited_at),
-        "editedBy": _actor(message.edited_by),
         "_updatedAt": iso(message.updated_at),
     }
-    return _present(view)
+    for key, value in (
+        ("alias", message.alias),
+        ("avatar", message.avatar),
+        ("emoji", message.emoji),
+        ("tmid", message.thread_id),
+        ("customFields", message.custom_fields),
+        ("file", message.file),
+    ):
+        if value is not None:
+            view[key] = value
+    if message.integration_id is not None:
+        view["bot"] = {"i": message.integration_id}
+    if message.file is not None:
+        view["files"] = [message.file]
+    if message.reactions:
+        view["reactions"] = _reactions(message.reactions)
+    if message.edited_at is not None:
+        view["editedAt"], view["editedBy"] = iso(message.edited_at), _actor(message.edited_by)
+    return view
 
 
 def room_view(

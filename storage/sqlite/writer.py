@@ -63,15 +63,13 @@ class Writer:
         """Held while a batch is committed; whoever else holds it keeps the writer waiting."""
         self._thread.start()
 
-    async def run(self, function: Single[T]) -> T:
+    def run(self, function: Single[T]) -> asyncio.Future[T]:
         """Run one function in a transaction; raise StorageError when it cannot be committed."""
-        result: T = await self._submit(function, None, batched=False)
-        return result
+        return self._submit(function, None, batched=False)
 
-    async def run_batched(self, function: Batch[I_, T], item: I_) -> T:
+    def run_batched(self, function: Batch[I_, T], item: I_) -> asyncio.Future[T]:
         """Hand one item to a function that takes many at once; items of one commit arrive together."""
-        result: T = await self._submit(function, item, batched=True)
-        return result
+        return self._submit(function, item, batched=True)
 
     async def close(self) -> None:
         """Finish what waits, then stop the thread."""
@@ -80,13 +78,13 @@ class Writer:
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
 
-    async def _submit(self, function: Callable[..., Any], item: object, *, batched: bool) -> Any:  # Any: see _Job
+    def _submit(self, function: Callable[..., Any], item: object, *, batched: bool) -> asyncio.Future[Any]:
         if self._closed:
             raise Unavailable("The database is closed.")
         job = _Job(function, item, batched, self._loop.create_future())
         self._jobs.put(job)
         # a caller that goes away takes nothing back: its future is cancelled, the job is committed all the same
-        return await job.future
+        return job.future
 
     def _work(self) -> None:
         while True:
