@@ -5,6 +5,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
+from sqlite_utils import Database, Migrations
 
 from bot.cli import cli
+from storage.sqlite.schema import migrations
 from storage.vault import Vault, load_key_file, new_key
-from tests.process import ServerProcess, patchbay
+from tests.process import ROOT, ServerProcess, environment, patchbay
 
 PASSWORD = "correct horse battery"
 WITHIN_S = 5.0
@@ -140,6 +143,28 @@ def test_a_taken_port_is_named(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused(patchbay("serve", "--port", str(port), "--data", data), f"Cannot listen on 127.0.0.1 port {port}")
+
+
+def test_an_address_of_another_machine_is_named(data: Path) -> None:
+    """The sentence says which address is not this machine's."""
+    result = patchbay("serve", "--host", "192.0.2.1", "--port", "8084", "--data", data)
+    refused(result, "Cannot listen on 192.0.2.1 port 8084")
+
+
+def test_another_refusal_is_not_taken_for_the_address(data: Path) -> None:
+    """A fault of the system that names no file says what the system said, nothing about listening."""
+    faulty = (
+        "import errno, os, bot.serve\n"
+        "def refuse(*_, **__): raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))\n"
+        "bot.serve.open_services = refuse\n"
+        "from bot.cli import cli\n"
+        f"cli(['serve', '--port', '0', '--data', {str(data)!r}])\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", faulty], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    refused(run, "Too many open files")
+    assert "listen" not in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -334,6 +359,44 @@ def test_a_backup_can_be_restored(server: ServerProcess, tmp_path: Path) -> None
     assert done(patchbay("db", "check", "--data", server.data)) == "Done. The database is sound.\n"
 
 
+def test_a_check_only_reads(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of an older version is checked as it is; migrating it, with a copy, is left to whoever asks for that."""
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    later = Migrations("patchbay")
+
+    @later(name="of_the_next_version")
+    def add_a_table(db: Database) -> None:
+        db.execute("CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT")
+
+    monkeypatch.setattr(migrations, "_migrations", [*migrations._migrations, *later._migrations])
+    before = (data / "patchbay.db").read_bytes()
+    result = CliRunner().invoke(cli, ["db", "check", "--data", str(data)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Done. The database is sound. It is of an older version")
+    assert (data / "patchbay.db").read_bytes() == before
+    assert not any((data / "backups").iterdir())
+
+    assert CliRunner().invoke(cli, ["db", "migrate", "--data", str(data)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["db", "check", "--data", str(data)]).stdout == "Done. The database is sound.\n"
+    assert len(list((data / "backups").iterdir())) == 1
+
+
+def test_a_check_finds_damage(folder: Path, tmp_path: Path) -> None:
+    """Rows that point at nothing and a file that is no database end with code 1 and what to do."""
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    with sqlite3.connect(data / "patchbay.db") as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("DELETE FROM organisation")
+    connection.close()
+    result = CliRunner().invoke(cli, ["db", "check", "--data", str(data)])
+    assert (result.exit_code, "points at a missing organisation" in result.stderr) == (1, True)
+    _not_a_database(data / "patchbay.db")
+    result = CliRunner().invoke(cli, ["db", "check", "--data", str(data)])
+    assert (result.exit_code, "restore a backup" in result.stderr) == (1, True)
+
+
 def _upload(url: str, headers: dict[str, str], content: bytes) -> str:
     """Upload a file into `#general` and return where it is served."""
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n' + content + b"\r\n--b--\r\n"
@@ -422,7 +485,7 @@ def test_an_outgoing_hook_is_made_ready_to_retry(folder: Path) -> None:
         (
             ("hook", "add", "outgoing", "x", "--event", "sendMessage", "--url", "http://127.0.0.1:9/"),
             1,
-            "PATCHBAY_ALLOW_TARGETS",
+            "reads PATCHBAY_ALLOW_TARGETS from its own environment",
         ),
         (
             ("hook", "add", "outgoing", "x", "--event", "roomCreated", "--trigger", "a", "--url", "https://a.example/"),
