@@ -76,7 +76,7 @@ class Services(Protocol):
     """What the commands ask of the running server, always on behalf of one actor."""
 
     async def hooks(self) -> Sequence[Hook]:
-        """Return the hooks the actor may see, of both directions (`permissions.visible`)."""
+        """Return the hooks the actor may see, of both directions (`permissions.visible`), by name."""
         ...
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]: ...

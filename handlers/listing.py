@@ -175,22 +175,17 @@ async def _list(call: Call, wording: Wording) -> Answer | Problem:
 
 
 def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
-    """Return the hooks the flags leave, by name."""
+    """Return the hooks the flags leave, in their order."""
     room, mine, disabled = call.values.text("room"), call.values.switch("mine"), call.values.switch("disabled")
     if room is None and not mine and not disabled:
-        return sorted(hooks, key=_by_name)
-    chosen = [
+        return list(hooks)
+    return [
         hook
         for hook in hooks
         if (room is None or room.casefold() in map(str.casefold, hook.channels))
         and not (mine and hook.created_by[0] != call.context.actor.id)
         and not (disabled and hook.enabled)
     ]
-    return sorted(chosen, key=_by_name)
-
-
-def _by_name(hook: Hook) -> tuple[str, str]:
-    return hook.name.casefold(), hook.id
 
 
 def _page_command(call: Call, page: int) -> str:

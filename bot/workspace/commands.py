@@ -157,7 +157,7 @@ class _Desk:
         self._user = user
 
     async def hooks(self) -> Sequence[Hook]:
-        return await self._hooks.visible(self._user)
+        return await self._hooks.visible_by_name(self._user)
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         found = await self._store.passed(hook_ids, RECENT)

@@ -165,6 +165,13 @@ class Directory:
         """Return all integrations, oldest first."""
         return await self._cached("hooks", lambda: self._store.hooks(self.org))
 
+    async def hooks_by_name(self) -> list[Hook]:
+        """Return all integrations as people read them, by name."""
+        return await self._cached("hooks by name", self._sorted_hooks)
+
+    async def _sorted_hooks(self) -> list[Hook]:
+        return sorted(await self.hooks(), key=lambda hook: (hook.name.casefold(), hook.id))
+
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
         """Return the enabled outgoing hooks that hear an event by this author in this room."""
         place = room if event.uses_channels else None

@@ -1,6 +1,6 @@
 """Integrations: who may make, see, change and remove which hooks (`rocketchat.md` §4.1-§4.5, §5.5)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -65,8 +65,11 @@ class Hooks:
 
     async def visible(self, actor: User) -> list[Hook]:
         """Return the hooks in this caller's list, oldest first (§4.2)."""
-        held, hooks = permissions(actor), await self._directory.hooks()
-        return list(hooks) if sees_all(held) else [hook for hook in hooks if visible(held, actor.id, hook)]
+        return _seen(await self._directory.hooks(), actor)
+
+    async def visible_by_name(self, actor: User) -> list[Hook]:
+        """Return the same hooks as people read them, by name."""
+        return _seen(await self._directory.hooks_by_name(), actor)
 
     async def get(self, actor: User, hook_id: str, created_by: str | None = None) -> Hook | Fault:
         """Return one hook, made by `created_by` if that is given (§4.3)."""
@@ -258,3 +261,8 @@ class Hooks:
     def _changed(self, hook: Hook, by: User, **more: str) -> Fact:
         body = {"id": hook.id, "name": hook.name, **more}
         return self._fanout.plain(EventKind.INTEGRATION_CHANGED, by, body)
+
+
+def _seen(hooks: Sequence[Hook], actor: User) -> list[Hook]:
+    held = permissions(actor)
+    return list(hooks) if sees_all(held) else [hook for hook in hooks if visible(held, actor.id, hook)]

@@ -36,7 +36,8 @@ class InMemory:
     seen: dict[IntegrationId, Traffic] = field(default_factory=dict)
 
     async def hooks(self) -> Sequence[Hook]:
-        return [hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook)]
+        seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
+        return sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         return {hook_id: self.seen[hook_id] for hook_id in hook_ids if hook_id in self.seen}
