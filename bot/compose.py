@@ -16,7 +16,8 @@ from bot.outbound import Outbound
 from bot.services import Services
 from bot.settings import Settings
 from bot.workers.delivery import DeliveryWorker
-from bot.workers.supervisor import Supervisor
+from bot.workers.loop_watch import LoopWatch
+from bot.workers.supervisor import Supervisor, Worker
 from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfirmed_uploads
 from bot.workspace.accounts import Accounts
 from bot.workspace.commands import CommandDoor
@@ -149,16 +150,16 @@ def _wire(
         await stream.read_elsewhere()
         worker.notify()
 
-    supervisor = Supervisor(
-        (
-            foreign_commits(store, changed_elsewhere),
-            held_expiry(store),
-            retention(store, clock),
-            unconfirmed_uploads(uploads.purge_unconfirmed, clock),
-            worker,
-        ),
-        clock,
-    )
+    workers: list[Worker] = [
+        foreign_commits(store, changed_elsewhere),
+        held_expiry(store),
+        retention(store, clock),
+        unconfirmed_uploads(uploads.purge_unconfirmed, clock),
+        worker,
+    ]
+    if settings.loop_watch_ms:
+        workers.append(LoopWatch(clock, settings.loop_watch_ms))
+    supervisor = Supervisor(workers, clock)
     return Services(
         settings=settings,
         base_url=base_url,

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     outgoing_concurrency: Annotated[int, Field(ge=1, le=4096)] = Field(
         256, description="Outgoing calls under way at once."
     )
+    loop_watch_ms: Count = Field(
+        0, description="Log what blocks the event loop for longer than so many milliseconds; 0 is off."
+    )
     time_zone: str = Field("UTC", description="Time zone of printed times and of words like today.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")
 

@@ -1,0 +1,45 @@
+"""The debug mode that names what blocks the event loop."""
+
+import asyncio
+from pathlib import Path
+
+from bot.workers.loop_watch import LoopWatch
+from storage.clock import SystemClock
+from tests.server import serving
+
+
+def spin(clock: SystemClock, seconds: float) -> None:
+    """Keep the thread busy."""
+    end = clock.monotonic() + seconds
+    while clock.monotonic() < end:
+        pass
+
+
+async def test_what_blocks_the_loop_is_named() -> None:
+    """A stall is reported once, with its length and the function the loop stood in."""
+    clock, stalls = SystemClock(), list[tuple[float, list[str]]]()
+    reported = asyncio.Event()
+
+    def report(milliseconds: float, stack: list[str]) -> None:
+        if any("spin" in place for place in stack):
+            stalls.append((milliseconds, stack))
+            reported.set()
+
+    watching = asyncio.create_task(LoopWatch(clock, 20, report).run())
+    await asyncio.sleep(0)  # it begins
+    spin(clock, 0.2)
+    async with asyncio.timeout(5):
+        await reported.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
+    ((milliseconds, _),) = stalls
+    assert 150 < milliseconds < 2_000
+
+
+async def test_a_server_runs_with_the_watch(tmp_path: Path) -> None:
+    """With the setting the watch is one more worker, and /ready knows it."""
+    async with (
+        serving(tmp_path / "data", loop_watch_ms=1_000) as server,
+        server.http.get(f"{server.url}/ready") as answer,
+    ):
+        assert (await answer.json())["workers"]["loop-watch"] is True
