@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
@@ -154,7 +155,7 @@ class Outbound:
             raise RuntimeError("Outbound has to be entered before it sends")
         # aiohttp warns about megabytes in one piece; a stream goes out in slices.
         body = io.BytesIO(request.body) if len(request.body) > 2**20 else request.body
-        url = URL(dial.target.url, encoded=True)
+        url = _url(dial.target.url)
         async with session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as response:
@@ -209,6 +210,11 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to close: whoever made the resolver ends it."""
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def _is_unanswered(error: aiohttp.ClientError, dial: _Dial) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any  # bodies come back from the store as parsed JSON
 from urllib.parse import unquote
 
@@ -26,15 +27,16 @@ def answer_excerpt(hook: OutgoingHook, answer: Answered) -> str:
     query; none of it may be stored in clear.
     """
     text = answer.body.decode(errors="replace")
-    for secret in _secrets(hook):
+    for secret in _secrets(hook.token or "", hook.urls) if text else ():
         text = text.replace(secret, MASK).replace(json.dumps(secret)[1:-1], MASK)
     return text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
 
 
-def _secrets(hook: OutgoingHook) -> list[str]:
+@lru_cache(maxsize=256)
+def _secrets(token: str, urls: tuple[str, ...]) -> list[str]:
     """Return token, addresses and the parts of addresses that may be keys (decision 31), longest first."""
-    found = {hook.token or "", *hook.urls}
-    for target in map(parse_url, hook.urls):
+    found = {token, *urls}
+    for target in map(parse_url, urls):
         if isinstance(target, Target):
             path, _, query = target.path.partition("?")
             keys = [part for part in path.split("/") if len(part) >= SHORTEST_PATH_KEY]

@@ -119,15 +119,15 @@ class Realtime:
             self._services.accounts.on_end.remove(self._end_of)
         for connection in tuple(self._connections):
             connection.end(GOING_AWAY)
-        if self._feed is not None:
-            self._feed.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._feed
-            self._feed = None
+        self._rest()
 
     async def _start(self, _: web.Application) -> None:
         self._services.accounts.on_end.append(self._end_of)
-        self._feed = asyncio.create_task(self._streams.run())
+
+    def _rest(self) -> None:
+        if self._feed is not None:
+            self._feed.cancel()
+            self._feed = None
 
     async def _stop(self, _: web.Application) -> None:
         await self.close()
@@ -147,7 +147,11 @@ class Realtime:
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         connection = Connection(self._services, self._streams, self._limit, self._limits, request)
         self._connections.add(connection)
+        if self._feed is None:  # without connections nobody is owed any event
+            self._feed = asyncio.create_task(self._streams.run())
         try:
             return await connection.serve()
         finally:
             self._connections.discard(connection)
+            if not self._connections:
+                self._rest()

@@ -99,7 +99,8 @@ class Streams:
             self._topics.pop(subscribed.topic, None)
 
     async def run(self) -> None:
-        """Pass on the workspace's events until cancelled; after falling behind go on where it was left."""
+        """Pass on the workspace's events from now on, until cancelled; after falling behind go on where it was left."""
+        self._last = None
         while True:
             try:
                 await self._follow()
