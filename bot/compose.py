@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, closing
 from zoneinfo import ZoneInfo
 
 from bot.flows.deliver import Deliver
-from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.receive import Receive
@@ -23,6 +22,7 @@ from bot.workspace.accounts import Accounts
 from bot.workspace.commands import CommandDoor
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.first_start import FirstStart, first_start, organisation
 from bot.workspace.hooks import Hooks
 from bot.workspace.messages import Messages

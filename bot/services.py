@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.flows.fanout import Fanout
 from bot.flows.receive import Receive
 from bot.metrics import Metrics
 from bot.outbound import Outbound
@@ -13,6 +12,7 @@ from bot.workspace.accounts import Accounts
 from bot.workspace.commands import CommandDoor
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.hooks import Hooks
 from bot.workspace.messages import Messages
 from bot.workspace.posting import Posting

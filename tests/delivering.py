@@ -11,7 +11,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bot.flows.deliver import Deliver
-from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.respond import Respond
@@ -19,6 +18,7 @@ from bot.metrics import Metrics
 from bot.outbound import Outbound
 from bot.workers.delivery import DeliveryWorker
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting, Prepared, plain
 from bot.workspace.replay import Replay
 from handlers.outgoing.scopes import hook_scopes

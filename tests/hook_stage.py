@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.hooks import Hooks
 from handlers.errors import Fault
 from handlers.outgoing.scopes import hook_scopes

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any  # settings are given as the environment would
 
-from bot.flows.fanout import Fanout
 from bot.settings import Settings
 from bot.workspace.accounts import Accounts, Session
 from bot.workspace.credentials import LoginFailure, read_credentials
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.first_start import FirstStart, first_start, organisation
 from bot.workspace.passwords import Passwords
 from bot.workspace.posting import Posting

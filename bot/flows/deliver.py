@@ -6,10 +6,10 @@ from typing import Any, Protocol  # Any: bodies come back from the store as pars
 
 import structlog
 
-from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
 from bot.flows.respond import Respond
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from handlers.http import Answered, Failed, OutboundRequest, Refused
 from handlers.outgoing import steps
 from handlers.outgoing.answer import Delivered, Outcome, Rejected, Retry, judge

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.hook_forms import Body, IncomingForm, OutgoingForm, incoming_form, outgoing_form, zapier_form
 from bot.workspace.hook_options import Options, apply_options
 from bot.workspace.hook_records import (

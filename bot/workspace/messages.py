@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.posting import INVALID_CHANNEL, Posting
 from handlers.errors import Fault
 from handlers.message import MESSAGE_TOO_LONG

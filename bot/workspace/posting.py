@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from handlers.errors import Fault
 from handlers.message import Draft
 from handlers.permissions import IMPERSONATE, permissions

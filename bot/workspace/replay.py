@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from handlers.errors import Fault
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.history import history_view

@@ -5,8 +5,8 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.posting import NOT_ALLOWED, Posting
 from handlers.errors import Fault
 from storage.clock import Clock

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
-from bot.flows.fanout import Fanout
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting, plain
 from handlers.errors import Fault
 from handlers.message import MESSAGE_TOO_LONG

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from bot.flows.fanout import Fanout
 from bot.workspace import user_fields
 from bot.workspace.accounts import Accounts
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.passwords import Passwords, digest_of, weakness
 from bot.workspace.posting import Posting
 from handlers import permissions

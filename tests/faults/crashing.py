@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast  # Any: the wrapped calls of a port take and give anything
 
 from bot.flows.deliver import Deliver
-from bot.flows.fanout import Fanout
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.receive import Receive, Received, Result
@@ -18,6 +17,7 @@ from bot.flows.respond import Respond
 from bot.metrics import Metrics
 from bot.workers.delivery import DeliveryWorker
 from bot.workspace.directory import Directory
+from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting
 from handlers.formatter import available
 from handlers.http import Answered, OutboundRequest

@@ -114,7 +114,7 @@ async def test_every_described_body_over_the_wire(server: Server, case: Case) ->
     if "encoding" in case:
         headers.append(f"Content-Encoding: {case['encoding']}")
     sent = request(headers, body, chunked=case.get("chunked", False))
-    stalls = []
+    stalls: list[float] = []
     while not stalls or (min(stalls) >= LONGEST_STALL and len(stalls) < TRIES):
         server.values.clear()
         async with Heartbeat() as heartbeat:
