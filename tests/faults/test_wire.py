@@ -148,6 +148,7 @@ async def test_odd_paths(server: Server) -> None:
     assert await room(server) == []
 
 
+@pytest.mark.flaky(reruns=2)  # a measurement: a busy machine may spoil one
 async def test_megabytes_of_chunk_extensions(server: Server) -> None:
     """Chunk extensions cost nobody anything: refused, or read past within the limits."""
     extension = b"10;" + b"a" * (1 << 20) + b"\r\n" + body("outer") + b"\r\n0\r\n\r\n"
@@ -210,6 +211,7 @@ UNFINISHED = {
 }
 
 
+@pytest.mark.flaky(reruns=2)  # a measurement: a busy machine may spoil one
 async def test_slow_senders_delay_nobody(server: Server, connections: AsyncExitStack) -> None:
     """While many senders of each kind never finish, others are answered at once."""
     for sent in UNFINISHED.values():

@@ -56,6 +56,7 @@ def test_the_checks_agree_with_the_standard_library(soup: str, times: int) -> No
         assert result == expected or (isinstance(result, BodyFault) and "nested deeper" in result.text)
 
 
+@pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 @pytest.mark.parametrize("case", [case for case in PURE if sum(n * len(u) for u, n in case["body"]) > 500_000])
 def test_a_full_size_body_holds_the_loop_for_a_moment_only(case: Case) -> None:
     """A body of the allowed size costs at most 50 ms at its best of five, so one sender cannot stall the others.

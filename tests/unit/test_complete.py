@@ -78,6 +78,7 @@ def test_what_may_not_be_run_is_not_offered() -> None:
     assert offered("in remove ", Role.VIEWER) == []
 
 
+@pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 def test_ten_of_ten_thousand_come_fast() -> None:
     """At most ten are offered, within 50 ms among 10,000 hooks."""
     hooks = [incoming(id=IntegrationId(f"{n:024x}"), name=f"hook {n}") for n in range(10_000)]

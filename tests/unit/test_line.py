@@ -96,6 +96,7 @@ def test_hostile_line_gives_tokens_or_problem(line: str) -> None:
     assert all(0 <= edge <= len(line) for edge in edges)
 
 
+@pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 @pytest.mark.parametrize(
     "piece",
     ["a", "a ", '"', "“", "\\", '"\\', "=,", "—", "a=“", '"a" ', "'a", "“a ", "```", "a.", "--a-", "`a ` "],

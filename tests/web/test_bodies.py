@@ -16,8 +16,6 @@ from tests.hostile_bodies import CASES, Case, build
 LIMIT = 1 << 20
 # The bar is 50 ms; a shared machine with the client on the same loop needs some room.
 LONGEST_STALL = 0.15
-TRIES = 6
-"""A body that stalls the loop does so every time; a busy machine does not."""
 
 
 @dataclass
@@ -106,6 +104,7 @@ async def exchange(port: int, sent: bytes) -> tuple[int, dict[str, str]]:
     return int(head.split()[1]), json.loads(body)
 
 
+@pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 async def test_every_described_body_over_the_wire(server: Server, case: Case) -> None:
     """Each body of the table gets its status and text, unpacked only as far as allowed, without a stall."""
@@ -114,19 +113,15 @@ async def test_every_described_body_over_the_wire(server: Server, case: Case) ->
     if "encoding" in case:
         headers.append(f"Content-Encoding: {case['encoding']}")
     sent = request(headers, body, chunked=case.get("chunked", False))
-    stalls: list[float] = []
-    while not stalls or (min(stalls) >= LONGEST_STALL and len(stalls) < TRIES):
-        server.values.clear()
-        async with Heartbeat() as heartbeat:
-            status, answer = await exchange(server.port, sent)
-        stalls.append(heartbeat.longest)
+    async with Heartbeat() as heartbeat:
+        status, answer = await exchange(server.port, sent)
     assert status == case["status"], answer
     if status == 200:
         assert answer["raw"] == hashlib.sha256(body).hexdigest()
         assert case["value"] == "any" or server.values == [case["value"]]
     else:
         assert case["text"] in answer["error"]
-    assert min(stalls) < LONGEST_STALL
+    assert heartbeat.longest < LONGEST_STALL
 
 
 async def test_encodings_in_two_headers_are_refused(server: Server) -> None:
