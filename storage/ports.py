@@ -218,10 +218,6 @@ class Upkeep(Protocol):
         """Write something small; raise StorageError when the store cannot be written."""
         ...
 
-    async def size(self) -> int:
-        """Return the bytes the database takes on disk."""
-        ...
-
     async def changed_elsewhere(self) -> bool:
         """Tell whether another process has written since the last time this was asked (decision 28)."""
         ...

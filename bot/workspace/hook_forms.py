@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from handlers.errors import Fault
 from handlers.match import wrong_type
@@ -58,20 +59,26 @@ class OutgoingForm(Form):
     retry_delay: str | None
 
 
+def _shared(body: Body) -> dict[str, Any]:  # Any: each field has the type it has in Form
+    return {
+        "name": _text(body, "name") or "",
+        "enabled": _flag(body, "enabled"),
+        "username": _text(body, "username") or "",
+        "channel": _text(body, "channel") or "",
+        "alias": _text(body, "alias"),
+        "avatar": _text(body, "avatar"),
+        "emoji": _text(body, "emoji"),
+        "script_enabled": _flag(body, "scriptEnabled"),
+        "script": _text(body, "script"),
+        "script_engine": _text(body, "scriptEngine"),
+    }
+
+
 def incoming_form(body: Body) -> IncomingForm:
     """Read the body of an incoming hook; an update has no user name."""
     override = "overrideDestinationChannelEnabled"
     return IncomingForm(
-        name=_text(body, "name") or "",
-        enabled=_flag(body, "enabled"),
-        username=_text(body, "username") or "",
-        channel=_text(body, "channel") or "",
-        alias=_text(body, "alias"),
-        avatar=_text(body, "avatar"),
-        emoji=_text(body, "emoji"),
-        script_enabled=_flag(body, "scriptEnabled"),
-        script=_text(body, "script"),
-        script_engine=_text(body, "scriptEngine"),
+        **_shared(body),
         override_destination=_flag(body, override) if override in body else None,
     )
 
@@ -84,16 +91,7 @@ def outgoing_form(body: Body) -> OutgoingForm:
         count = count if count is not None and count > 0 else DEFAULT_RETRIES
         delay = (delay or "").lower() if (delay or "").strip() else DEFAULT_DELAY
     return OutgoingForm(
-        name=_text(body, "name") or "",
-        enabled=_flag(body, "enabled"),
-        username=_text(body, "username") or "",
-        channel=_text(body, "channel") or "",
-        alias=_text(body, "alias"),
-        avatar=_text(body, "avatar"),
-        emoji=_text(body, "emoji"),
-        script_enabled=_flag(body, "scriptEnabled"),
-        script=_text(body, "script"),
-        script_engine=_text(body, "scriptEngine"),
+        **_shared(body),
         event=_text(body, "event") or "",
         urls=_texts(body.get("urls")),
         target_room=_text(body, "targetRoom"),

@@ -1,8 +1,9 @@
 """From an approved form to the stored integration: what a write sets and what it leaves (`rocketchat.md` §3, §4.4)."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bot.workspace.hook_forms import IncomingForm, OutgoingForm
+from bot.workspace.hook_forms import Form, IncomingForm, OutgoingForm
 from bot.workspace.hook_rules import Approved
 from handlers.outgoing.events import OutgoingEvent
 from storage.clock import Millis
@@ -21,26 +22,40 @@ class Stamp:
     by: Actor
 
 
+def _origin(approved: Approved, stamp: Stamp) -> dict[str, Any]:  # Any: as in Integration
+    """Return what a new hook gets once and keeps."""
+    return {
+        "id": integration_id(),
+        "org_id": stamp.org,
+        "username": approved.poster.username,
+        "user_id": approved.poster.id,
+        "created_at": stamp.at,
+        "created_by": stamp.by,
+        "updated_at": stamp.at,
+    }
+
+
+def _shared(form: Form, approved: Approved) -> dict[str, Any]:  # Any: as in Integration
+    """Return what forms of both directions set, on creation and on every update."""
+    return {
+        "name": form.name,
+        "enabled": form.enabled,
+        "channels": approved.channels,
+        "alias": form.alias,
+        "avatar": form.avatar,
+        "emoji": form.emoji,
+        "script_enabled": form.script_enabled,
+        "script": form.script,
+    }
+
+
 def new_incoming(form: IncomingForm, approved: Approved, stamp: Stamp) -> IncomingHook:
     """Return a new incoming hook with an id and a token of its own."""
     return IncomingHook(
-        id=integration_id(),
-        org_id=stamp.org,
-        name=form.name,
-        enabled=form.enabled,
-        username=approved.poster.username,
-        user_id=approved.poster.id,
-        channels=approved.channels,
+        **_origin(approved, stamp),
+        **_shared(form, approved),
         token=hook_token(),
-        alias=form.alias,
-        avatar=form.avatar,
-        emoji=form.emoji,
-        script_enabled=form.script_enabled,
-        script=form.script,
         script_engine=form.script_engine or ENGINE,
-        created_at=stamp.at,
-        created_by=stamp.by,
-        updated_at=stamp.at,
         override_destination=form.override_destination or False,
     )
 
@@ -50,14 +65,7 @@ def updated_incoming(hook: IncomingHook, form: IncomingForm, approved: Approved)
     override = form.override_destination
     return replace(
         hook,
-        name=form.name,
-        enabled=form.enabled,
-        channels=approved.channels,
-        alias=form.alias,
-        avatar=form.avatar,
-        emoji=form.emoji,
-        script_enabled=form.script_enabled,
-        script=form.script,
+        **_shared(form, approved),
         script_engine=form.script_engine or hook.script_engine,
         override_destination=hook.override_destination if override is None else override,
     )
@@ -67,23 +75,10 @@ def new_outgoing(form: OutgoingForm, approved: Approved, stamp: Stamp) -> Outgoi
     """Return a new outgoing hook; its token is the one sent, trigger words exist on messages only."""
     on_messages = form.event == OutgoingEvent.SEND_MESSAGE
     return OutgoingHook(
-        id=integration_id(),
-        org_id=stamp.org,
-        name=form.name,
-        enabled=form.enabled,
-        username=approved.poster.username,
-        user_id=approved.poster.id,
-        channels=approved.channels,
+        **_origin(approved, stamp),
+        **_shared(form, approved),
         token=form.token,
-        alias=form.alias,
-        avatar=form.avatar,
-        emoji=form.emoji,
-        script_enabled=form.script_enabled,
-        script=form.script,
         script_engine=form.script_engine or ENGINE,
-        created_at=stamp.at,
-        created_by=stamp.by,
-        updated_at=stamp.at,
         event=form.event,
         urls=form.urls or (),
         target_room=form.target_room,

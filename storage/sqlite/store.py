@@ -212,10 +212,6 @@ class SqliteStore:
             "INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (self._clock.now(),)
         )
 
-    async def size(self) -> int:
-        files = (self._path, self._path.with_name(self._path.name + "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
-
     # --- reads --------------------------------------------------------------------------------------
 
     async def organisation(self) -> OrgId | None:
