@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # requirements.lock has two parts: what runs, then (below this line) what tests and checks.
 MARK := \# --- tests and checks ---
+# The engine of Rocket.Chat Apps, for the test of ours; its lock holds versions and hashes, no address.
+ENGINE := tests/scenarios/clients/apps_engine
 
 .PHONY: setup setup-dev run test bench lint check format lock clean
 
 setup: $(VENV)/.run
-setup-dev: $(VENV)/.dev
+setup-dev: $(VENV)/.dev $(VENV)/.node
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +24,14 @@ $(VENV)/.dev: $(VENV)/.run
 	sed '1,/^$(MARK)/d' requirements.lock > $(VENV)/dev.txt
 	$(PIP) install --no-deps --require-hashes -r $(VENV)/dev.txt
 	touch $@
+
+# Where Node or its registry is missing, the test of the Rocket.Chat App is skipped and says so.
+$(VENV)/.node: $(ENGINE)/package.json $(ENGINE)/package-lock.json | $(VENV)/.dev
+	mkdir -p $(VENV)/node
+	cp $^ $(VENV)/node
+	if ! command -v node >/dev/null || ! command -v npm >/dev/null; then echo "Node is not installed."; \
+	elif npm ci --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error --prefix $(VENV)/node; then touch $@; \
+	else echo "The Apps-Engine could not be installed."; fi
 
 run: setup
 	$(BIN)/patchbay serve

@@ -1,5 +1,7 @@
 """The web application: every door on one set of routes."""
 
+from zoneinfo import ZoneInfo
+
 from aiohttp import web
 
 from bot.api.realtime.door import Realtime
@@ -9,10 +11,13 @@ from bot.api.rocketchat.session import info
 from bot.services import Services
 from bot.web.avatars import AVATAR, avatar
 from bot.web.files import FileRoutes
+from bot.web.forms import FormRoutes, running
 from bot.web.health import HealthRoutes
 from bot.web.hooks import HookRoutes
 from bot.web.limits import RateLimit
 from bot.web.middleware import observe
+from bot.web.rocketchat_app import RocketChatAppRoutes
+from bot.web.terminal import TerminalRoutes
 
 
 def make_app(services: Services) -> web.Application:
@@ -26,6 +31,7 @@ def make_app(services: Services) -> web.Application:
         services.receive,
         services.hooks,
         RateLimit(services.settings.hook_rate_per_minute, services.clock),
+        services.store,
         services.clock,
         services.metrics,
         services.settings.max_body_bytes,
@@ -34,6 +40,15 @@ def make_app(services: Services) -> web.Application:
     Api(services, all_calls()).add_to(app)
     realtime = Realtime(services)
     realtime.add_to(app)
+    TerminalRoutes(services).add_to(app)
+    RocketChatAppRoutes(services).add_to(app)
+    FormRoutes(
+        services.forms,
+        running(services.flow),
+        RateLimit(services.settings.api_rate_per_minute, services.clock),
+        services.settings.trusted_proxies,
+        ZoneInfo(services.settings.time_zone),
+    ).add_to(app)
     FileRoutes(services).add_to(app)
     app.router.add_get(AVATAR, avatar)
     HealthRoutes(services.store, services.supervisor, services.metrics, services.clock).add_to(app)

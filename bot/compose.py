@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from zoneinfo import ZoneInfo
 
+from bot.flows.command import CommandFlow
 from bot.flows.deliver import Deliver
+from bot.flows.desks import Kit
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.receive import Receive
 from bot.flows.respond import Respond
+from bot.flows.room_door import RoomDoor
 from bot.folder import Folder
 from bot.metrics import Metrics
 from bot.outbound import Outbound
@@ -19,12 +22,14 @@ from bot.workers.loop_watch import LoopWatch
 from bot.workers.supervisor import Supervisor, Worker
 from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfirmed_uploads
 from bot.workspace.accounts import Accounts
-from bot.workspace.commands import CommandDoor
+from bot.workspace.chats import Chats
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.first_start import FirstStart, first_start, organisation
+from bot.workspace.forms import Forms
 from bot.workspace.hooks import Hooks
+from bot.workspace.linking import Linking
 from bot.workspace.messages import Messages
 from bot.workspace.passwords import Passwords
 from bot.workspace.posting import Posting
@@ -160,6 +165,27 @@ def _wire(
     if settings.loop_watch_ms:
         workers.append(LoopWatch(clock, settings.loop_watch_ms))
     supervisor = Supervisor(workers, clock)
+    rooms = Rooms(directory, store, fanout, posting, clock, hooks.rename_room)
+    users = Users(store, directory, fanout, posting, accounts, passwords, clock)
+    deliveries = Deliveries(store, directory)
+    replay = Replay(store, directory, fanout, clock, site_url=base_url)
+    linking = Linking(store, directory, clock)
+    kit = Kit(
+        store=store,
+        directory=directory,
+        fanout=fanout,
+        posting=posting,
+        hooks=hooks,
+        rooms=rooms,
+        users=users,
+        accounts=accounts,
+        deliveries=deliveries,
+        replay=replay,
+        linking=linking,
+        clock=clock,
+        base_url=base_url,
+    )
+    flow = CommandFlow(kit, ZoneInfo(settings.time_zone))
     return Services(
         settings=settings,
         base_url=base_url,
@@ -170,16 +196,20 @@ def _wire(
         stream=stream,
         fanout=fanout,
         posting=posting,
-        rooms=Rooms(directory, store, fanout, posting, clock, hooks.rename_room),
+        rooms=rooms,
         messages=Messages(directory, store, store, fanout, posting, clock, settings.message_max_chars),
-        users=Users(store, directory, fanout, posting, accounts, passwords, clock),
+        users=users,
         accounts=accounts,
         hooks=hooks,
-        deliveries=Deliveries(store, directory),
-        replay=Replay(store, directory, fanout, clock, site_url=base_url),
+        deliveries=deliveries,
+        replay=replay,
         receive=Receive(directory, posting, store, available(), notices, pace, clock, settings.message_max_chars),
         uploads=uploads,
-        commands=CommandDoor(store, directory, hooks, posting, clock, ZoneInfo(settings.time_zone)),
+        commands=RoomDoor(flow, store, directory, posting, clock),
+        flow=flow,
+        chats=Chats(store, directory, outbound, clock, allow),
+        linking=linking,
+        forms=Forms(store, directory, clock, base_url),
         outbound=outbound,
         metrics=metrics,
         supervisor=supervisor,

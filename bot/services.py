@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.flows.command import CommandFlow
 from bot.flows.receive import Receive
+from bot.flows.room_door import RoomDoor
 from bot.metrics import Metrics
 from bot.outbound import Outbound
 from bot.settings import Settings
 from bot.workers.supervisor import Supervisor
 from bot.workspace.accounts import Accounts
-from bot.workspace.commands import CommandDoor
+from bot.workspace.chats import Chats
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
+from bot.workspace.forms import Forms
 from bot.workspace.hooks import Hooks
+from bot.workspace.linking import Linking
 from bot.workspace.messages import Messages
 from bot.workspace.posting import Posting
 from bot.workspace.replay import Replay
@@ -47,7 +51,11 @@ class Services:
     replay: Replay
     receive: Receive
     uploads: Uploads
-    commands: CommandDoor
+    commands: RoomDoor
+    flow: CommandFlow
+    chats: Chats
+    linking: Linking
+    forms: Forms
     outbound: Outbound
     metrics: Metrics
     supervisor: Supervisor

@@ -168,6 +168,11 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings | SettingsFault
         return SettingsFault("\n".join(_sentence(dict(fault)) for fault in error.errors()))
 
 
+def client_token() -> str | None:
+    """Return the personal token of whoever types commands for a running server (decision 68)."""
+    return os.environ.get("PATCHBAY_TOKEN") or None
+
+
 def source(name: str, overrides: Mapping[str, Any]) -> str:
     """Tell where a setting's value came from: `option`, `environment` or `default`."""
     if name in overrides:

@@ -1,17 +1,20 @@
 """Say how a half-typed line may go on, from the same declarations as the parser (commands.md §2.7)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import nsmallest
-from itertools import islice
+from types import MappingProxyType
+from typing import Protocol
 
-from handlers.command import GLOBAL_FLAGS, Argument, Command, Commands, Flag, Noun
+from handlers.command import Command, CommandContext, Commands, Noun
+from handlers.dispatch import permits
 from handlers.line import Problem, Token, one_line, quote, tokenise
-from handlers.listing import NOUNS
-from handlers.parse import Permits, looks_like_flag
+from handlers.parse import looks_like_flag
+from handlers.services import Need
+from handlers.slots import ASK, Argument, Flag, Slot
 from handlers.values import ValueType
-from storage.records.integration import Hook, direction
+
+_KINDS = MappingProxyType({ValueType.ROOM: "rooms", ValueType.USER: "users"})
 
 MAX_SUGGESTIONS = 10
 
@@ -24,6 +27,8 @@ class Kind(StrEnum):
     FLAG = "flag"
     NAME = "name"
     ROOM = "room"
+    USER = "user"
+    VALUE = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +43,26 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the caller may refer to: hooks they may see, and names of rooms they are in."""
+class Offer:
+    """One name that may stand where a value is due."""
 
-    hooks: Sequence[Hook] = ()
-    rooms: Sequence[str] = ()
+    name: str
+    hint: str = ""
+
+
+class Names(Protocol):
+    """What the caller may refer to, kind by kind; nouns declare nothing for it."""
+
+    async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
+        """Return names of a kind that begin as typed, the latest used first; none for a kind it does not know.
+
+        Kinds are `rooms` and `users` (by the value's type), the noun for a reference (`in`, `out`, `room`, …),
+        `things` for whatever a lone reference may show, and what a slot asks for by `offers`.
+        """
+        ...
+
+
+NAMES: Need[Names] = Need("names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +74,12 @@ class _Typed:
     start: int
 
 
-def complete(line: str, cursor: int, *, commands: Commands, permits: Permits, names: Names) -> list[Suggestion]:
+async def complete(line: str, cursor: int, *, context: CommandContext, commands: Commands) -> list[Suggestion]:
     """Return at most ten ways to go on at the cursor, none of which the caller may not run. Never raises."""
     typed = _typed(line[: max(0, cursor)])
     if typed is None:
         return []
-    return list(islice(_offers(typed, commands, permits, names), MAX_SUGGESTIONS))
+    return (await _Offers(typed, commands, context).found())[:MAX_SUGGESTIONS]
 
 
 def _typed(text: str) -> _Typed | None:
@@ -75,47 +95,87 @@ def _typed(text: str) -> _Typed | None:
     return _Typed(tokens, "", len(text))
 
 
-def _offers(typed: _Typed, commands: Commands, permits: Permits, names: Names) -> Iterator[Suggestion]:
-    if not typed.words:
-        yield from _nouns(typed, commands, permits)
-        if typed.last:
-            yield from _hooks(typed, names.hooks)
-        return
-    noun = commands.noun(typed.words[0].text)
-    if noun is None:
-        return
-    if noun.word is None and len(typed.words) == 1:
-        yield from _verbs(typed, noun, permits)
-        return
-    command = noun.word or noun.verb(typed.words[1].text)
-    if command and permits(command):
-        yield from _slots(typed, command, typed.words[1 if noun.word else 2 :], names)
+class _Offers:
+    """Finds what may stand where the cursor is."""
 
+    def __init__(self, typed: _Typed, commands: Commands, context: CommandContext) -> None:
+        self._typed = typed
+        self._commands = commands
+        self._context = context
+        self._sought = typed.last.casefold()
 
-def _nouns(typed: _Typed, commands: Commands, permits: Permits) -> Iterator[Suggestion]:
-    for noun in commands.nouns:
-        if noun.name.startswith(typed.last.casefold()) and any(map(permits, noun.commands)):
-            yield Suggestion(noun.name, noun.name, noun.summary, Kind.NOUN, typed.start)
+    async def found(self) -> list[Suggestion]:
+        typed = self._typed
+        if not typed.words:
+            nouns = self._nouns()
+            # nothing typed: names would hide the commands from a beginner
+            return [*nouns, *await self._names("things", "")] if typed.last else nouns
+        noun = self._commands.noun(typed.words[0].text)
+        if noun is None:
+            return []
+        if noun.word is None and len(typed.words) == 1:
+            return self._verbs(noun)
+        command = noun.word or noun.verb(typed.words[1].text)
+        if command is None or not permits(command, self._context):
+            return []
+        return await self._slots(command, typed.words[1 if noun.word else 2 :])
 
+    def _nouns(self) -> list[Suggestion]:
+        return [
+            self._suggestion(noun.name, noun.summary, Kind.NOUN)
+            for noun in self._commands.nouns
+            if noun.name.startswith(self._sought) and any(permits(c, self._context) for c in noun.commands)
+        ]
 
-def _verbs(typed: _Typed, noun: Noun, permits: Permits) -> Iterator[Suggestion]:
-    for command in noun.commands:
-        if command.verb and command.verb.startswith(typed.last.casefold()) and permits(command):
-            yield Suggestion(command.verb, command.usage, command.summary, Kind.VERB, typed.start)
+    def _verbs(self, noun: Noun) -> list[Suggestion]:
+        return [
+            Suggestion(command.verb, command.usage, command.summary, Kind.VERB, self._typed.start)
+            for command in noun.commands
+            if command.verb and command.verb.startswith(self._sought) and permits(command, self._context)
+        ]
 
+    async def _slots(self, command: Command, words: Sequence[Token]) -> list[Suggestion]:
+        """Offer the value that is due; flags once every required argument is there, so that none of them traps."""
+        free, used, waiting = _filled(command, words)
+        if waiting:
+            return await self._values(waiting, command)
+        if self._typed.last.startswith("-"):
+            return self._flags(command, used)
+        values = await self._values(free[0], command) if free else []
+        if not self._typed.last and not any(argument.required for argument in free):
+            values += self._flags(command, used)
+        return values
 
-def _slots(typed: _Typed, command: Command, words: Sequence[Token], names: Names) -> Iterator[Suggestion]:
-    """Offer the value that is due; flags once every required argument is there, so that none of them traps."""
-    free, used, waiting = _filled(command, words)
-    if waiting:
-        yield from _values(typed, waiting, command, names)
-    elif typed.last.startswith("-"):
-        yield from _flags(typed, command, used)
-    else:
-        if free:
-            yield from _values(typed, free[0], command, names)
-        if not typed.last and not any(argument.required for argument in free):
-            yield from _flags(typed, command, used)
+    def _flags(self, command: Command, used: set[str]) -> list[Suggestion]:
+        flags = sorted(command.all_flags, key=lambda flag: not flag.required)
+        return [
+            Suggestion(f"--{flag.name}", flag.usage, flag.summary, Kind.FLAG, self._typed.start)
+            for flag in flags
+            if flag.name not in used and f"--{flag.name}".startswith(self._sought)
+        ]
+
+    async def _values(self, slot: Slot, command: Command) -> list[Suggestion]:
+        if slot.secret:
+            return [Suggestion(ASK, ASK, "opens a private form", Kind.VALUE, self._typed.start)]
+        if slot.choices:
+            done, _, last = self._typed.last.rpartition(",")
+            kept = f"{done}," if done and slot.type is ValueType.LIST else ""
+            sought = (last if kept or slot.type is ValueType.LIST else self._typed.last).casefold()
+            found = (choice for choice in slot.choices if choice.casefold().startswith(sought))
+            return [self._suggestion(kept + choice, slot.summary, Kind.VALUE) for choice in found]
+        kind = slot.offers or _KINDS.get(slot.type) or (command.noun if slot.type is ValueType.REFERENCE else None)
+        return await self._names(kind, slot.summary) if kind else []
+
+    async def _names(self, kind: str, hint: str) -> list[Suggestion]:
+        offers = await self._context.services.of(NAMES).offers(kind, self._typed.last, MAX_SUGGESTIONS)
+        icon = Kind.ROOM if kind == "rooms" else Kind.USER if kind == "users" else Kind.NAME
+        return [
+            Suggestion(quote(each.name), one_line(each.name), each.hint or hint, icon, self._typed.start)
+            for each in offers
+        ]
+
+    def _suggestion(self, word: str, hint: str, kind: Kind) -> Suggestion:
+        return Suggestion(word, word, hint, kind, self._typed.start)
 
 
 def _filled(command: Command, words: Sequence[Token]) -> tuple[list[Argument], set[str], Flag | None]:
@@ -133,32 +193,3 @@ def _filled(command: Command, words: Sequence[Token]) -> tuple[list[Argument], s
         elif free and not free[0].repeated:
             free.pop(0)
     return free, used, waiting
-
-
-def _flags(typed: _Typed, command: Command, used: set[str]) -> Iterator[Suggestion]:
-    flags = sorted((*command.flags, *GLOBAL_FLAGS), key=lambda flag: not flag.required)
-    for flag in flags:
-        if flag.name not in used and f"--{flag.name}".startswith(typed.last.casefold()):
-            yield Suggestion(f"--{flag.name}", flag.usage, flag.summary, Kind.FLAG, typed.start)
-
-
-def _values(typed: _Typed, slot: Argument | Flag, command: Command, names: Names) -> Iterable[Suggestion]:
-    match slot.type:
-        case ValueType.REFERENCE:
-            return _hooks(typed, (hook for hook in names.hooks if NOUNS[direction(hook)] == command.noun))
-        case ValueType.ROOM:
-            sought = typed.last.casefold()
-            rooms = sorted(f"#{room}" for room in names.rooms)
-            found = (room for room in rooms if room.casefold().startswith(sought))
-            return (Suggestion(quote(room), room, slot.summary, Kind.ROOM, typed.start) for room in found)
-        case _:
-            return ()
-
-
-def _hooks(typed: _Typed, hooks: Iterable[Hook]) -> Iterator[Suggestion]:
-    """Offer hooks by the beginning of their names, the latest changed first."""
-    sought = typed.last.casefold()
-    found = (hook for hook in hooks if hook.name.casefold().startswith(sought))
-    for hook in nsmallest(MAX_SUGGESTIONS, found, key=lambda hook: (-hook.updated_at, hook.name)):
-        hint = f"{NOUNS[direction(hook)]} {hook.id}"
-        yield Suggestion(quote(hook.name), one_line(hook.name), hint, Kind.NAME, typed.start)

@@ -43,8 +43,11 @@ class Auto:
         return False
 
     def format(self, body: object) -> Mapping[str, object] | DraftFault:
-        chosen = next((one for one in self.candidates if one.recognises(body)), self.fallback)
-        return chosen.format(body)
+        return self.chosen(body).format(body)
+
+    def chosen(self, body: object) -> Formatter:
+        """Return the formatter a body needs."""
+        return next((one for one in self.candidates if one.recognises(body)), self.fallback)
 
 
 def available() -> Mapping[str, Formatter]:

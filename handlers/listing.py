@@ -3,29 +3,20 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
-from handlers.answers import ROWS, done, inert, listing, moment, pages, plural, warning
-from handlers.command import (
-    PAGE,
-    Answer,
-    Argument,
-    Audience,
-    Call,
-    Command,
-    CommandContext,
-    Flag,
-    Given,
-    Noun,
-    Traffic,
-    Values,
-)
-from handlers.line import Problem, ProblemKind, Span, one_line, quote
+from handlers.answers import ROWS, done, inert, moment, plural
+from handlers.command import Answer, Audience, Button, Call, Command, CommandContext, Confirm, Noun, Plan, Thing
+from handlers.line import Problem, ProblemKind, Span, one_line
 from handlers.nearest import nearest
-from handlers.parse import written
+from handlers.paging import Row, listed, offset_of
 from handlers.permissions import FULL, OWN, may_manage
 from handlers.references import resolve
+from handlers.services import HOOKS, Need, Traffic
+from handlers.slots import Argument, Flag
 from handlers.values import ValueType
+from storage.records.changes import Changes
 from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
 from storage.records.user import Role
 
@@ -37,7 +28,9 @@ NOUNS = MappingProxyType({Direction.INCOMING: "in", Direction.OUTGOING: "out"})
 _ROOM = Flag(name="room", summary="only those of one room", type=ValueType.ROOM, metavar="#ROOM")
 _MINE = Flag(name="mine", summary="only those you made")
 _DISABLED = Flag(name="disabled", summary="only those switched off")
-_CONFIRM = Flag(name="confirm", summary="the name, typed to be sure", type=ValueType.TEXT, metavar="NAME")
+REFERENCE_ARGUMENT = Argument(name=REFERENCE, summary="id, name or beginning of a name", type=ValueType.REFERENCE)
+WHOLE_REFERENCE = replace(REFERENCE_ARGUMENT, summary="id or whole name")
+"""For verbs that lose something: the beginning of a name is too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +55,20 @@ class Wording:
         return NOUNS[self.way]
 
 
-def hook_noun(wording: Wording) -> Noun:
-    """Declare the commands of one direction of hooks."""
+def hook_noun(wording: Wording, *more: Command, needs: Sequence[Need[Any]] = ()) -> Noun:
+    """Declare the commands of one direction of hooks; `more` are those a direction has beside the shared ones."""
     noun, many = wording.noun, f"{wording.one}s"
 
     async def list_hooks(call: Call) -> Answer | Problem:
         return await _list(call, wording)
 
     async def show_hook(call: Call) -> Answer | Problem:
-        hook = await _find(call, wording)
+        hook = await find_hook(call, wording)
         return hook if isinstance(hook, Problem) else await _shown(call.context, wording, hook)
 
-    async def remove_hook(call: Call) -> Answer | Problem:
+    async def remove_hook(call: Call) -> Plan | Problem:
         return await _remove(call, wording)
 
-    reference = Argument(name=REFERENCE, summary="id, name or beginning of a name", type=ValueType.REFERENCE)
     return Noun(
         name=noun,
         summary=many,
@@ -87,7 +79,8 @@ def hook_noun(wording: Wording) -> Noun:
                 verb="list",
                 summary=f"lists the {many} you may see",
                 role=Role.VIEWER,
-                flags=(_ROOM, _MINE, _DISABLED, PAGE),
+                flags=(_ROOM, _MINE, _DISABLED),
+                pages=True,
                 examples=(f"{noun} list", f"{noun} list --room #general --disabled"),
                 run=list_hooks,
             ),
@@ -96,7 +89,7 @@ def hook_noun(wording: Wording) -> Noun:
                 verb="show",
                 summary=f"shows one {wording.one}",
                 role=Role.VIEWER,
-                arguments=(reference,),
+                arguments=(REFERENCE_ARGUMENT,),
                 examples=(f"{noun} show ci",),
                 run=show_hook,
             ),
@@ -107,12 +100,15 @@ def hook_noun(wording: Wording) -> Noun:
                 role=Role.ADMIN,
                 permissions=frozenset({FULL[wording.way], OWN[wording.way]}),
                 audience=Audience.CALLER_AND_NOTE,
-                arguments=(replace(reference, summary="id or whole name"),),
-                flags=(_CONFIRM,),
-                examples=(f"{noun} remove ci", f"{noun} remove ci --confirm ci"),
+                writes=True,
+                confirm=Confirm.NAME,
+                arguments=(WHOLE_REFERENCE,),
+                examples=(f"{noun} remove ci",),
                 run=remove_hook,
             ),
+            *more,
         ),
+        needs=(HOOKS, *needs),
     )
 
 
@@ -131,14 +127,14 @@ def masked_address(url: str) -> str:
 
 async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answer:
     """Show one hook, without token, secret or full address."""
-    traffic = (await context.services.traffic([hook.id])).get(hook.id, Traffic())
+    traffic = (await context.services.of(HOOKS).traffic([hook.id])).get(hook.id, Traffic())
     facts = [
         ("id", hook.id),
-        ("state", _state(hook)),
+        ("state", state(hook)),
         ("place", wording.place(hook)),
         *wording.facts(hook),
         ("made", f"by {hook.created_by[1]}, {moment(hook.created_at, now=context.now, zone=context.zone)}"),
-        ("last traffic", _last(traffic, context)),
+        ("last traffic", last_traffic(traffic, context)),
         ("failures", str(traffic.failures)),
     ]
     title = f"{wording.one.capitalize()} {one_line(hook.name)}"
@@ -152,26 +148,10 @@ async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answe
 async def _list(call: Call, wording: Wording) -> Answer | Problem:
     context = call.context
     hooks = _sifted(await _of(context, wording), call)
-    page = call.values.number(PAGE.name) or 1
-    if page > pages(len(hooks)):
-        return Problem(
-            kind=ProblemKind.INVALID,
-            text=f"There is no page {page}.",
-            span=call.values.span(PAGE.name),
-            allowed=f"1 to {pages(len(hooks))}",
-            next=f"{wording.noun} list",
-        )
-    part = hooks[(page - 1) * ROWS : page * ROWS]
-    traffic = await context.services.traffic([hook.id for hook in part])
-    rows = [_cells(hook, wording, traffic.get(hook.id, Traffic()), context) for hook in part]
-    text = listing(
-        plural(len(hooks), wording.one),
-        [" · ".join(row.values()) for row in rows],
-        page=page,
-        total=len(hooks),
-        next_page=f"{context.root} {_page_command(call, page + 1)}",
-    )
-    return Answer(text, data={"total": len(hooks), "page": page, "rows": rows})
+    part = hooks[offset_of(call) : offset_of(call) + ROWS]
+    traffic = await context.services.of(HOOKS).traffic([hook.id for hook in part])
+    rows = [Row(hook.id, _cells(hook, wording, traffic.get(hook.id, Traffic()), context)) for hook in part]
+    return listed(call, plural(len(hooks), wording.one), rows, total=len(hooks))
 
 
 def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
@@ -188,60 +168,67 @@ def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
     ]
 
 
-def _page_command(call: Call, page: int) -> str:
-    given = Given(page, (str(page),), Span(0, 0))
-    return written(call.command, Values({**call.values.given, PAGE.name: given}))
-
-
 def _cells(hook: Hook, wording: Wording, traffic: Traffic, context: CommandContext) -> dict[str, str]:
     """Return a row in the fixed order of commands.md §2.3."""
     return {
-        "state": _state(hook),
+        "state": state(hook),
         "name": one_line(hook.name),
         "id": hook.id,
         "place": one_line(wording.place(hook), 60),
         "what": one_line(wording.what(hook), 60),
-        "last traffic": _last(traffic, context),
+        "last traffic": last_traffic(traffic, context),
         "failures": plural(traffic.failures, "failure"),
     }
 
 
-async def _remove(call: Call, wording: Wording) -> Answer | Problem:
-    context, typed = call.context, call.values.text(_CONFIRM.name)
-    hook = await _find(call, wording, whole=True)
+async def _remove(call: Call, wording: Wording) -> Plan | Problem:
+    context, noun = call.context, wording.noun
+    hook = await managed_hook(call, wording)
     if isinstance(hook, Problem):
         return hook
-    if not may_manage(context.permissions, context.actor.id, hook):
-        return _no_such(call, wording, ())
-    command = f"{wording.noun} remove {hook.id} --confirm {quote(hook.name)}"
     name = one_line(hook.name)
-    if typed is None:
-        effects = await wording.effects(context, hook)
-        return warning(
-            f"Remove {wording.one} {name} ({hook.id})? {effects} This cannot be undone.\n"
-            f"Type: {context.root} {command}",
-            code="confirm",
-            data={"id": hook.id, "name": hook.name, "effects": effects, "command": command},
-        )
-    if typed != hook.name:
-        return Problem(
-            kind=ProblemKind.INVALID,
-            text=f"The name must match exactly: {name}.",
-            span=call.values.span(_CONFIRM.name),
-            next=command,
-        )
-    if fault := await context.services.remove_hook(hook):
-        return Problem(kind=ProblemKind.CONFLICT, text=fault, next=f"{wording.noun} list")
-    answer = done(
-        f"Removed {wording.one} {name} ({hook.id}).\nNext: {context.root} {wording.noun} list",
-        data={"id": hook.id, "name": hook.name},
+
+    async def apply(also: Changes) -> Answer | Problem:
+        if fault := await context.services.of(HOOKS).remove_hook(hook, also):
+            return Problem(kind=ProblemKind.CONFLICT, text=fault, next=f"{noun} list")
+        text = f"Removed {wording.one} {name} ({hook.id}).\nNext: {context.root} {noun} list"
+        return done(text, data={"id": hook.id, "name": hook.name})
+
+    return Plan(
+        title=f"Remove {wording.one} {name} ({hook.id})",
+        effects=await wording.effects(context, hook),
+        thing=thing_of(hook, wording),
+        apply=apply,
+        note=note_of(call, f"removed {wording.one} {name}"),
+        channels=rooms_of(hook),
+        alternative=Button("Disable instead", f"{noun} disable {hook.id}") if hook.enabled else None,
     )
-    note = f"{inert(context.actor.username)} removed {wording.one} {inert(name)}."
-    rooms = tuple(channel for channel in hook.channels if channel[:1] in ("#", "@"))
-    return replace(answer, room_note=note, note_channels=rooms)
 
 
-async def _find(call: Call, wording: Wording, *, whole: bool = False) -> Hook | Problem:
+def thing_of(hook: Hook, wording: Wording) -> Thing:
+    """Return what a plan about a hook is about."""
+    return Thing(kind=wording.one, id=hook.id, name=hook.name, version=hook.version)
+
+
+def note_of(call: Call, deed: str) -> str:
+    """Write the line a room reads of a change; nothing in it calls anybody."""
+    return f"{inert(call.actor.username)} {inert(deed)}."
+
+
+def rooms_of(hook: Hook) -> tuple[str, ...]:
+    """Return the rooms that should read what became of a hook."""
+    return tuple(channel for channel in hook.channels if channel[:1] in ("#", "@"))
+
+
+async def managed_hook(call: Call, wording: Wording, *, whole: bool = True) -> Hook | Problem:
+    """Return the hook a reference names if the caller may change it; for others it does not exist (§2.4)."""
+    hook = await find_hook(call, wording, whole=whole)
+    if isinstance(hook, Problem) or may_manage(call.context.permissions, call.actor.id, hook):
+        return hook
+    return _no_such(call, wording, ())
+
+
+async def find_hook(call: Call, wording: Wording, *, whole: bool = False) -> Hook | Problem:
     """Return the hook a reference names; `whole` refuses the beginning of a name (commands.md §2.1)."""
     reference = call.values.text(REFERENCE) or ""
     hooks = await _of(call.context, wording)
@@ -289,12 +276,14 @@ def _no_such(call: Call, wording: Wording, suggestions: tuple[str, ...]) -> Prob
 
 async def _of(context: CommandContext, wording: Wording) -> list[Hook]:
     kind = IncomingHook if wording.way is Direction.INCOMING else OutgoingHook
-    return [hook for hook in await context.services.hooks() if isinstance(hook, kind)]
+    return [hook for hook in await context.services.of(HOOKS).hooks() if isinstance(hook, kind)]
 
 
-def _state(hook: Hook) -> str:
+def state(hook: Hook) -> str:
+    """Say in a word whether a hook works."""
     return "on" if hook.enabled else "off"
 
 
-def _last(traffic: Traffic, context: CommandContext) -> str:
+def last_traffic(traffic: Traffic, context: CommandContext) -> str:
+    """Say when something last passed through a hook."""
     return "no traffic" if traffic.last_at is None else moment(traffic.last_at, now=context.now, zone=context.zone)

@@ -1,17 +1,19 @@
 """Read a line as a command with its values, or as the problem that keeps it from being one (commands.md §2.1)."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import tzinfo
 
-from handlers.command import GLOBAL_FLAGS, JSON, Argument, Command, Commands, Flag, Given, Noun, Slot, Values
+from handlers.command import Command, Commands, Noun
 from handlers.line import Problem, ProblemKind, Span, Token, one_line, quote, tokenise
 from handlers.nearest import nearest
+from handlers.slots import ASK, CONTROLS, Argument, Flag, Given, Secret, Slot, Values
 from handlers.values import Value, ValueType, read_value
 from storage.clock import Millis
 
 _FLAG = re.compile(r"--?[^\W\d_]")
+_PAIR = re.compile(r"([^\W\d_][\w-]*(?:\.[\w-]+)*)=")
 
 Permits = Callable[[Command], bool]
 """Whether the caller may run a command; what they may not run is never suggested."""
@@ -25,15 +27,22 @@ class Reading:
     permits: Permits
     now: Millis
     zone: tzinfo
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a private form brought for the values written `?`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A command with its values; `as_json` asks for the answer as JSON."""
+    """A command with its values, and how it is to be run."""
 
     command: Command
     values: Values
-    as_json: bool = False
+    controls: frozenset[str] = frozenset()
+    """The flags of `slots.CONTROLS` that are switched on."""
+    asked: tuple[str, ...] = ()
+    """Secrets written `?` that no form has brought yet."""
+    literal: tuple[str, ...] = ()
+    """Secrets that stand in the line itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class Unnamed:
 
     reference: str
     problem: Problem
+    controls: frozenset[str] = frozenset()
 
 
 def parse(line: str, reading: Reading) -> Parsed | Unnamed | Problem:
@@ -53,27 +63,28 @@ def parse(line: str, reading: Reading) -> Parsed | Unnamed | Problem:
         return _help(tokens, reading.commands)
     if not tokens or looks_like_flag(tokens[0]):
         tokens = (Token("status", Span(0, 0)), *tokens)
+    end = Span(len(line) + 1, len(line) + 2)
     noun = None if tokens[0].quoted else reading.commands.noun(tokens[0].text)
     if noun is None:
-        problem = _unknown_noun(tokens[0], reading)
-        return Unnamed(tokens[0].text, problem) if len(tokens) == 1 else problem
+        return _unnamed(tokens, reading)
     if noun.word:
-        return _filled(noun.word, tokens[1:], reading, Span(len(line) + 1, len(line) + 2))
+        return _Filling(noun.word, reading).filled(tokens[1:], end)
     if len(tokens) == 1 or looks_like_flag(tokens[1]):
         return _missing_verb(noun, tokens[0], reading)
     command = noun.verb(tokens[1].text)
     if command is None:
         return _unknown_verb(noun, tokens[1], reading)
-    return _filled(command, tokens[2:], reading, Span(len(line) + 1, len(line) + 2))
+    return _Filling(command, reading).filled(tokens[2:], end)
 
 
 def written(command: Command, values: Values) -> str:
-    """Write a command so that `parse` reads the same again."""
+    """Write a command so that `parse` reads the same again; secrets are written `?`."""
     parts = [command.words]
     for argument in command.arguments:
         if given := values.given.get(argument.name):
             parts += map(quote, given.typed)
-    for flag in command.flags:
+    parts += (f"{key}={quote(text)}" for key, given in values.pairs.items() for text in given.typed)
+    for flag in command.all_flags:
         if given := values.given.get(flag.name):
             parts += (_written_flag(flag, text, given.value) for text in given.typed)
     return " ".join(parts)
@@ -118,13 +129,30 @@ def _help(tokens: Sequence[Token], commands: Commands) -> Parsed | Problem:
     return Parsed(command, Values({"topic": Given(words, words, Span(topics[0].span.start, topics[-1].span.end))}))
 
 
-def _unknown_noun(word: Token, reading: Reading) -> Problem:
+# --- words that are not there -----------------------------------------------------------------------
+
+
+def _unnamed(tokens: Sequence[Token], reading: Reading) -> Unnamed | Problem:
+    problem = _unknown_noun(tokens, reading)
+    rest = [token.text.casefold() for token in tokens[1:]]
+    # a lone reference may be shown as JSON too; anything else behind it was meant as a command
+    if any(word not in ("--json", "-j", "--public") for word in rest):
+        return problem
+    controls = {"json" if word in ("--json", "-j") else "public" for word in rest}
+    return Unnamed(tokens[0].text, problem, frozenset(controls))
+
+
+def _unknown_noun(tokens: Sequence[Token], reading: Reading) -> Problem:
+    word = tokens[0]
     runnable = [noun for noun in reading.commands.nouns if any(map(reading.permits, noun.commands))]
+    verb = tokens[1].text if len(tokens) > 1 and not looks_like_flag(tokens[1]) else None
+    # nouns that have the verb behind it are the likelier ones
+    ranked = sorted(runnable, key=lambda noun: (noun.verb(verb) is None) if verb else (noun.word is None))
     return Problem(
         kind=ProblemKind.UNKNOWN,
         text=f'"{one_line(word.text)}" is neither a command nor the name of something you may see.',
         span=word.span,
-        suggestions=nearest(word.text, (w for noun in runnable for w in (noun.name, *noun.aliases))),
+        suggestions=nearest(word.text, (w for noun in ranked for w in (noun.name, *noun.aliases))),
         allowed=", ".join(noun.name for noun in runnable),
     )
 
@@ -154,43 +182,133 @@ def _verbs(noun: Noun, reading: Reading) -> list[str]:
     return [command.verb for command in noun.commands if command.verb and reading.permits(command)]
 
 
+# --- values -----------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One value for one argument or flag, not yet read."""
+    """One value for one argument, flag or pair, not yet read."""
 
     slot: Slot
     token: Token
     text: str
     span: Span
     switch: bool = True
+    pair: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.slot.name
 
 
-def _filled(command: Command, tokens: Sequence[Token], reading: Reading, end: Span) -> Parsed | Problem:
-    given: dict[str, Given] = {}
-    for piece in _pieces(command, tokens):
-        if isinstance(piece, Problem):
-            return piece
-        value = _value(command, piece, reading)
+class _Filling:
+    """Gathers the values of one command word by word; the first problem ends it."""
+
+    def __init__(self, command: Command, reading: Reading) -> None:
+        self._command = command
+        self._reading = reading
+        self._given: dict[str, Given] = {}
+        self._pairs: dict[str, Given] = {}
+        self._secrets: dict[str, Secret] = {}
+        self._asked: list[str] = []
+        self._literal: list[str] = []
+
+    def filled(self, tokens: Sequence[Token], end: Span) -> Parsed | Problem:
+        command = self._command
+        for piece in _pieces(command, tokens):
+            problem = piece if isinstance(piece, Problem) else self._take(piece)
+            if problem:
+                return problem
+        for slot in command.slots:
+            if slot.required and slot.name not in self._given:
+                text = f'"{command.words}" needs {slot.usage}: {slot.summary}.'
+                return _fault(command, text, end, ProblemKind.USAGE)
+        controls = frozenset(n for n in CONTROLS if (g := self._given.pop(n, None)) and g.value is True)
+        values = Values(self._given, self._pairs, self._secrets)
+        return Parsed(command, values, controls, tuple(self._asked), tuple(self._literal))
+
+    def _take(self, piece: _Piece) -> Problem | None:
+        store = self._pairs if piece.pair else self._given
+        value = self._value(piece)
         if isinstance(value, Problem):
             return value
-        before = given.get(piece.slot.name)
-        new = Given(value, value if isinstance(value, tuple) else (piece.text,), piece.span)
+        before = store.get(piece.name)
+        new = Given(value, value if isinstance(value, tuple) else (self._typed(piece),), piece.span)
         if before is None:
-            given[piece.slot.name] = new
+            store[piece.name] = new
         elif isinstance(before.value, tuple) and isinstance(value, tuple):
             span = Span(before.span.start, piece.span.end)
-            given[piece.slot.name] = Given(before.value + value, before.typed + new.typed, span)
+            store[piece.name] = Given(before.value + value, before.typed + new.typed, span)
         else:
-            return _fault(command, f"--{piece.slot.name} is given twice.", piece.span, ProblemKind.USAGE)
-    for slot in command.slots:
-        if slot.required and slot.name not in given:
-            return _fault(command, f'"{command.words}" needs {slot.usage}: {slot.summary}.', end, ProblemKind.USAGE)
-    as_json = given.pop(JSON.name, None)
-    return Parsed(command, Values(given), as_json=bool(as_json and as_json.value))
+            shown = piece.name if piece.pair else f"--{piece.name}"
+            return _fault(self._command, f"{shown} is given twice.", piece.span, ProblemKind.USAGE)
+        return None
+
+    def _typed(self, piece: _Piece) -> str:
+        return ASK if piece.slot.secret else piece.text
+
+    def _value(self, piece: _Piece) -> Value | Problem:
+        slot = piece.slot
+        if slot.type is ValueType.SWITCH:
+            return piece.switch
+        if slot.secret:
+            return self._secret(piece)
+        if piece.pair:
+            return piece.text
+        if slot.type is ValueType.LIST and piece.token.quoted and piece.text:
+            return (piece.text,)
+        value = read_value(slot.type, piece.text, now=self._reading.now, zone=self._reading.zone)
+        if value is None:
+            shown = "an empty text" if not piece.text else f'"{one_line(piece.text)}"'
+            return self._unfit(piece, f"{slot.name} takes {slot.type}, not {shown}.")
+        if slot.choices:
+            return self._chosen(piece, value)
+        repeated = isinstance(slot, Argument) and slot.repeated
+        return (str(value),) if repeated and not isinstance(value, tuple) else value
+
+    def _chosen(self, piece: _Piece, value: Value) -> Value | Problem:
+        """Return a value in the spelling of its choices; each of a list must be one of them."""
+        choices = {choice.casefold(): choice for choice in piece.slot.choices}
+        words = value if isinstance(value, tuple) else (str(value),)
+        wrong = next((word for word in words if word.casefold() not in choices), None)
+        if wrong is not None:
+            return Problem(
+                kind=ProblemKind.INVALID,
+                text=f'{piece.name} does not know "{one_line(wrong)}".',
+                span=piece.span,
+                suggestions=nearest(wrong, piece.slot.choices),
+                allowed=", ".join(piece.slot.choices),
+                next=f"help {self._command.words}",
+            )
+        known = tuple(choices[word.casefold()] for word in words)
+        repeated = isinstance(piece.slot, Argument) and piece.slot.repeated
+        return known if isinstance(value, tuple) or repeated else known[0]
+
+    def _secret(self, piece: _Piece) -> Value | Problem:
+        """Keep a secret apart; what the line shows of it from now on is `?`."""
+        text: str | None = piece.text
+        if text == ASK:
+            text = self._reading.private.get(piece.name)
+            if text is None:
+                self._asked.append(piece.name)
+                return ASK
+        else:
+            self._literal.append(piece.name)
+        read = text or None
+        if not piece.pair and text is not None:
+            value = read_value(piece.slot.type, text, now=self._reading.now, zone=self._reading.zone)
+            read = None if value is None else text
+        if read is None:
+            return self._unfit(piece, f"{piece.name} takes {piece.slot.type}, not this value.")
+        self._secrets[piece.name] = Secret(read)
+        return ASK
+
+    def _unfit(self, piece: _Piece, text: str) -> Problem:
+        return _fault(self._command, text, piece.span, ProblemKind.INVALID)
 
 
 def _pieces(command: Command, tokens: Sequence[Token]) -> Iterator[_Piece | Problem]:
-    """Say which argument or flag each word belongs to; stops being read at the first problem."""
+    """Say which argument, flag or pair each word belongs to; stops being read at the first problem."""
     free = list(command.arguments)
     flags_ended = False
     at = 0
@@ -204,12 +322,21 @@ def _pieces(command: Command, tokens: Sequence[Token]) -> Iterator[_Piece | Prob
             if isinstance(piece, _Piece) and piece.token is not token:
                 at += 1
             yield piece
+        elif command.pairs and not token.is_value and (pair := _PAIR.match(token.text)):
+            yield _pair_piece(command, token, pair)
         elif free:
             yield _Piece(free[0], token, token.text, token.span)
             if not free[0].repeated:
                 free.pop(0)
         else:
             yield _fault(command, f'"{one_line(token.text)}" is one word too many.', token.span, ProblemKind.USAGE)
+
+
+def _pair_piece(command: Command, token: Token, pair: re.Match[str]) -> _Piece:
+    key = pair[1]
+    secret = command.pairs is not None and command.pairs.is_secret(key)
+    slot = Flag(name=key, summary=key, type=ValueType.TEXT, secret=secret)
+    return _Piece(slot, token, token.text[pair.end() :], token.span, pair=True)
 
 
 def _flag_piece(command: Command, token: Token, following: Token | None) -> _Piece | Problem:
@@ -243,7 +370,7 @@ def _flag(command: Command, name: str) -> tuple[Flag | None, bool]:
 
 
 def _unknown_flag(command: Command, name: str, span: Span) -> Problem:
-    known = [f"--{flag.name}" for flag in (*command.flags, *GLOBAL_FLAGS)]
+    known = [f"--{flag.name}" for flag in command.all_flags]
     return Problem(
         kind=ProblemKind.UNKNOWN,
         text=f'"{one_line(name)}" is not a flag of "{command.words}".',
@@ -252,22 +379,6 @@ def _unknown_flag(command: Command, name: str, span: Span) -> Problem:
         allowed=", ".join(known),
         next=f"help {command.words}",
     )
-
-
-def _value(command: Command, piece: _Piece, reading: Reading) -> Value | Problem:
-    slot = piece.slot
-    if slot.type is ValueType.SWITCH:
-        return piece.switch
-    if slot.type is ValueType.LIST and piece.token.quoted and piece.text:
-        return (piece.text,)
-    value = read_value(slot.type, piece.text, now=reading.now, zone=reading.zone)
-    if value is None:
-        shown = "an empty text" if not piece.text else f'"{one_line(piece.text)}"'
-        if isinstance(slot, Flag) and slot.secret:
-            shown = "this value"
-        return _fault(command, f"{slot.name} takes {slot.type}, not {shown}.", piece.span, ProblemKind.INVALID)
-    repeated = isinstance(slot, Argument) and slot.repeated
-    return (str(value),) if repeated else value
 
 
 def _fault(command: Command, text: str, span: Span, kind: ProblemKind) -> Problem:

@@ -18,6 +18,7 @@ class ValueType(StrEnum):
     LIST = "a list: a,b,c"
     REFERENCE = "an id, a name, or the beginning of a name"
     ROOM = "a room: #name"
+    USER = "a person: @name"
     NUMBER = "a whole number from 1"
     DURATION = "a duration: 90s, 15m, 24h or 7d"
     SIZE = "a size: 512KB or 4MB"
@@ -41,6 +42,8 @@ def read_value(kind: ValueType, text: str, *, now: Millis, zone: tzinfo) -> Valu
             return _time(text, now, zone)
         case ValueType.ROOM:
             return text if text.startswith("#") and len(text) > 1 else None
+        case ValueType.USER:
+            return text if text.startswith("@") and len(text) > 1 else None
         case ValueType.LIST:
             return tuple(filter(None, text.split(","))) or None
         case _:

@@ -58,6 +58,12 @@ class Gone(StorageError):
     code = "storage-gone"
 
 
+class Spent(StorageError):
+    """This can be used once, and was used, replaced or has expired meanwhile."""
+
+    code = "storage-spent"
+
+
 class VaultError(StorageError):
     """A stored secret cannot be opened: the encryption key is missing or is not the one that sealed it."""
 

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.clock import Millis
-from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
+from storage.records.account import AccountLink
+from storage.records.audit import AuditFilter, AuditRow
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
-from storage.records.hook_request import HookRequest, Passed
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.hook_request import HookRequest, Passed, Verdict
+from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
+from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Room
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
+from storage.records.workspace import Workspace, WorkspaceKind
 
 
 class Ledger(Protocol):
@@ -29,7 +33,8 @@ class Ledger(Protocol):
         """Write everything or nothing.
 
         Raises Taken when a unique name or an expected version is not free, Gone when something the changes
-        refer to (a message to edit, a room to post in, the hook of a request) was removed meanwhile.
+        refer to (a message to edit, a room to post in, the hook of a request) was removed meanwhile, Spent when
+        something pending it takes was used before or has expired.
         Deliveries to a hook or address removed meanwhile are left out: deleting discards (delivery.md §1).
         """
         ...
@@ -82,6 +87,10 @@ class Messages(Protocol):
     """What stands in rooms."""
 
     async def message(self, message_id: MessageId) -> Message | None: ...
+    async def event_posting(self, message_id: MessageId) -> EventSeq | None:
+        """Return the number a message's posting got in the stream; the event itself may have left it."""
+        ...
+
     async def messages(
         self,
         room_id: RoomId,
@@ -113,23 +122,58 @@ class Integrations(Protocol):
         """Return an outgoing hook as it was at a version, for its history."""
         ...
 
+    async def previous_calls(self, hooks: Sequence[IncomingHook]) -> Mapping[IntegrationId, PreviousCalls]:
+        """Return how much each hook's previous token is used; none for hooks nobody called by it."""
+        ...
+
 
 class History(Protocol):
     """What happened to hooks: attempts of outgoing ones, requests to incoming ones."""
 
     async def attempts(
-        self, hook_ids: Sequence[IntegrationId], *, ascending: bool = False, offset: int = 0, count: int = 50
+        self,
+        hook_ids: Sequence[IntegrationId],
+        *,
+        since: Millis | None = None,
+        failed: bool | None = None,
+        ascending: bool = False,
+        offset: int = 0,
+        count: int = 50,
     ) -> tuple[list[Attempt], int]:
         """Return a page ordered by last change, and the total."""
         ...
 
     async def attempt(self, attempt_id: str) -> Attempt | None: ...
+    async def attempts_of(self, delivery_ids: Sequence[DeliveryId]) -> list[Attempt]:
+        """Return every attempt at these deliveries, oldest first."""
+        ...
+
+    async def stopped_of(self, seq: EventSeq) -> list[Attempt]:
+        """Return the entries of hooks that heard an event and were not called: muted, or at the hop limit."""
+        ...
+
+    async def attempt_posting(self, message_id: MessageId) -> Attempt | None:
+        """Return the outgoing call whose answer was posted as this message."""
+        ...
+
     async def clear_attempts(self, hook_id: IntegrationId) -> None: ...
-    async def requests(self, hook_id: IntegrationId, *, offset: int = 0, count: int = 50) -> list[HookRequest]:
+    async def requests(
+        self,
+        hook_id: IntegrationId,
+        *,
+        since: Millis | None = None,
+        verdict: Verdict | None = None,
+        offset: int = 0,
+        count: int = 50,
+    ) -> list[HookRequest]:
         """Return requests to an incoming hook, newest first."""
         ...
 
     async def request(self, request_id: str) -> HookRequest | None: ...
+    async def request_posting(self, hook_id: IntegrationId, message_id: MessageId) -> HookRequest | None:
+        """Return the request to a hook that made a message; None once it is no longer kept."""
+        ...
+
     async def passed(self, hook_ids: Sequence[IntegrationId], last: int) -> Mapping[IntegrationId, Passed]:
         """Return what became of the last requests or attempts of each hook; none for hooks without any."""
         ...
@@ -180,15 +224,66 @@ class Queue(Protocol):
         *,
         hook_id: IntegrationId | None = None,
         state: DeliveryState | None = None,
+        since: Millis | None = None,
         offset: int = 0,
         count: int = 50,
-    ) -> tuple[list[Delivery], int]: ...
+    ) -> tuple[list[Delivery], int]:
+        """Return a page of deliveries, newest first, and how many match in all.
+
+        `since` is judged by the queue's clock, which a step of the wall clock does not move.
+        """
+        ...
+
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None: ...
+    async def deliveries_of(self, seq: EventSeq) -> list[Delivery]:
+        """Return what an event caused, in the order it was queued."""
+        ...
+
     async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
         """Queue dead letters again whose hook still has their address; returns how many."""
         ...
 
     async def counts(self, hook_id: IntegrationId | None = None) -> Counts: ...
+
+
+class Pendings(Protocol):
+    """What waits for a person; whatever has ended or expired is not there any more."""
+
+    async def pending(self, kind: PendingKind, key: str) -> Pending | None: ...
+    async def pending_of(self, kind: PendingKind, user_id: UserId, place: str) -> Pending | None:
+        """Return the newest of a kind that waits for a user in a place."""
+        ...
+
+    async def pending_end(self, kind: PendingKind, key: str) -> PendingEnd | None:
+        """Tell why something is not there any more; None when it is there, never was, or expired a day ago."""
+        ...
+
+
+class Audits(Protocol):
+    """Who did what by command."""
+
+    async def audit_rows(self, wanted: AuditFilter, *, offset: int = 0, count: int = 20) -> tuple[list[AuditRow], int]:
+        """Return a page of an organisation's rows, newest first, and how many match in all."""
+        ...
+
+
+class Workspaces(Protocol):
+    """Connected chats."""
+
+    async def workspaces(self, org: OrgId) -> list[Workspace]: ...
+    async def workspace(self, org: OrgId, workspace_id: WorkspaceId) -> Workspace | None: ...
+    async def workspace_of_team(self, org: OrgId, kind: WorkspaceKind, team_id: str) -> Workspace | None:
+        """Find where a request says it comes from; what proves it is the caller's to check."""
+        ...
+
+
+class Accounts(Protocol):
+    """Accounts of other chats that are bound to users."""
+
+    async def linked(self, org: OrgId, workspace_id: WorkspaceId, external_id: str) -> AccountLink | None: ...
+    async def links_of(self, user_id: UserId) -> list[AccountLink]:
+        """Return a user's links, oldest first."""
+        ...
 
 
 class Upkeep(Protocol):
@@ -230,7 +325,23 @@ class Secrets(Protocol):
 
 
 class Store(
-    Ledger, Users, Tokens, Rooms, Messages, Integrations, History, Events, Uploads, Queue, Upkeep, Secrets, Protocol
+    Ledger,
+    Users,
+    Tokens,
+    Rooms,
+    Messages,
+    Integrations,
+    History,
+    Events,
+    Uploads,
+    Queue,
+    Pendings,
+    Audits,
+    Workspaces,
+    Accounts,
+    Upkeep,
+    Secrets,
+    Protocol,
 ):
     """Everything a driver offers; only the composition root asks for all of it."""
 

@@ -9,9 +9,12 @@ from bot.cli.config import config
 from bot.cli.db import db
 from bot.cli.hooks import hook
 from bot.cli.keys import keys
+from bot.cli.rocketchat_app import rocketchat_app
 from bot.cli.serve import serve
+from bot.cli.terminal.chat import chat
 from bot.cli.tokens import token
 from bot.cli.users import user
+from bot.cli.workspaces import workspace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,10 +22,11 @@ from bot.cli.users import user
 def cli() -> None:
     """Patchbay: tools post in, rooms show it, webhooks fire out, nothing gets lost.
 
-    Commands other than `serve` work on the data folder with the owner's rights, also while the server runs.
+    Commands work on the data folder with the owner's rights, also while the server runs; only `chat` and
+    `hook LINE` speak to a running server, as the person whose token they have.
     Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
     """
 
 
-for command in (serve, user, token, hook, keys, db, config):
+for command in (serve, chat, user, token, hook, workspace, keys, db, config, rocketchat_app):
     cli.add_command(command)

@@ -13,6 +13,7 @@ from bot.cli.hook_deliveries import dead, deliveries
 from bot.cli.hook_refs import find
 from bot.cli.hook_settings import Flags, edit_settings, new_signing_key, read_options
 from bot.cli.output import print_facts, print_rows, text
+from bot.cli.terminal.one_shot import line
 from bot.services import Services
 from bot.workspace.hook_options import Options
 from handlers.errors import Fault
@@ -24,9 +25,26 @@ LIST_COLUMNS = ("id", "way", "name", "enabled", "rooms", "user", "event", "calls
 REQUEST_COLUMNS = ("at", "method", "verdict", "status", "error", "messages")
 
 
-@click.group()
+class LineGroup(click.Group):
+    """A group whose unknown words are a line for a running server (decision 68)."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the sub-command; anything else, options before it included, is a line."""
+        if args and args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        return line.name, line, args
+
+
+@click.group(cls=LineGroup, context_settings={"ignore_unknown_options": True})
 def hook() -> None:
-    """Webhooks; REF is an id, a name or the beginning of a name."""
+    """Webhooks; REF is an id, a name or the beginning of a name.
+
+    The commands below work on the data folder. Any other words are a line for a running server, as typed in a chat:
+    `patchbay hook [--url URL] [--room ROOM] [--json] in list`. It takes a personal token from PATCHBAY_TOKEN and
+    ends with 0 done, 1 not done, 2 wrong usage, 3 it has to be confirmed first.
+    """
 
 
 for command in (add, deliveries, dead):

@@ -26,7 +26,7 @@ from storage.ports import Secrets
 from storage.records.changes import Changes, merge
 from storage.records.delivery import Attempt, DeliveryState
 from storage.records.event import EventKind
-from storage.records.integration import OutgoingHook
+from storage.records.integration import OutgoingHook, is_expired
 from storage.records.queue import Leased, Settle
 
 HELD_LOOK_MS = 60_000
@@ -136,7 +136,7 @@ class Deliver:
     # --- before the call ----------------------------------------------------------------------------
 
     def _is_live(self, hook: OutgoingHook) -> bool:
-        return hook.enabled and (hook.expires_at is None or hook.expires_at > self._clock.now())
+        return hook.enabled and not is_expired(hook, self._clock.now())
 
     def _held(self, leased: Leased) -> Settle:
         """Hold what a disabled or expired hook has queued (decisions 14, 43, 65)."""

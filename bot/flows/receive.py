@@ -13,12 +13,13 @@ from handlers.errors import Fault
 from handlers.formatter import Formatter
 from handlers.message import Defaults, DraftFault, names_destination, read_draft
 from handlers.outgoing import hops as hop_count
+from handlers.signing.verdict import Verdict as SignatureVerdict
 from storage.clock import Clock
 from storage.ids import timed_id
 from storage.ports import Ledger
-from storage.records.changes import NOTHING, Changes, Dedup, merge
+from storage.records.changes import NOTHING, Changes, Dedup, PreviousCall, merge
 from storage.records.hook_request import HookRequest, Verdict
-from storage.records.integration import IncomingHook
+from storage.records.integration import IncomingHook, is_muted
 from storage.records.room import Room
 from storage.records.user import User
 
@@ -36,6 +37,10 @@ class Received:
     headers: Mapping[str, str]
     """Found whatever their case; repeated ones are all among its items."""
     raw: bytes
+    signature: SignatureVerdict | None = None
+    """What its check found; None when the hook asks for none."""
+    previous_token: bytes | None = None
+    """The hash of the hook's token of before the last rotation, when the request named that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Receive:
             self._pace.leave()
 
     async def _deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
+        if is_muted(hook, self._clock.now()):
+            return await self._muted(hook, received)
         started = self._clock.monotonic()
         key = self._dedup_key(hook, received)
         prepared: Prepared | None = None
@@ -112,9 +119,10 @@ class Receive:
         took = self._clock.monotonic() - started
         request = self._request(hook, received, result, 200, dedup_key=key, took=took)
         if prepared is None:
-            changes = Changes(dedup=dedup, request=request)
+            changes = Changes(dedup=dedup, request=request, previous_call=self._previous_call(hook, received))
         else:
-            changes = prepared.with_more(dedup=dedup, request=request)
+            previous_call = self._previous_call(hook, received)
+            changes = prepared.with_more(dedup=dedup, request=request, previous_call=previous_call)
         committed = await self._ledger.commit(changes)
         return Result(Verdict.DUPLICATE) if committed.duplicate else result
 
@@ -124,8 +132,18 @@ class Receive:
         """Write a refused request into the hook's history, with the notice somebody gets about it."""
         result = Result(Verdict.REFUSED, error)
         request = self._request(hook, received, result, status, dedup_key=None, took=0)
-        if request is not None or told != NOTHING:
-            await self._ledger.commit(merge(told, Changes(request=request)))
+        changes = Changes(request=request, previous_call=self._previous_call(hook, received))
+        if told != NOTHING or changes != NOTHING:
+            await self._ledger.commit(merge(told, changes))
+        return result
+
+    async def _muted(self, hook: IncomingHook, received: Received) -> Result:
+        """Take a request and post nothing; it uses no id up, as nothing else does that was not posted (decision 37)."""
+        result = Result(Verdict.MUTED)
+        request = self._request(hook, received, result, 200, dedup_key=None, took=0)
+        changes = Changes(request=request, previous_call=self._previous_call(hook, received))
+        if changes != NOTHING:
+            await self._ledger.commit(changes)
         return result
 
     async def _turned_away(self, hook: IncomingHook, received: Received, refusal: _Refusal) -> Result:
@@ -161,6 +179,11 @@ class Receive:
         names = DEDUP_HEADERS if hook.dedup == "standard" else (hook.dedup.lower(),)
         return next((value for name in names if (value := received.headers.get(name))), None)
 
+    def _previous_call(self, hook: IncomingHook, received: Received) -> PreviousCall | None:
+        if received.previous_token is None:
+            return None
+        return PreviousCall(integration_id=hook.id, hash=received.previous_token, at=self._clock.now())
+
     def _request(
         self,
         hook: IncomingHook,
@@ -187,4 +210,6 @@ class Receive:
             message_ids=result.message_ids,
             dedup_key=None if dedup_key is None else dedup_key[:255],
             duration_us=round(took * 1_000_000),
+            signature=None if received.signature is None else received.signature.value,
+            previous_token=received.previous_token is not None,
         )

@@ -18,7 +18,8 @@ from handlers.signing.incoming import verify_incoming
 from storage.clock import Clock, Millis, iso
 from storage.errors import Gone
 from storage.ids import GENERAL, ROCKET_CAT, IntegrationId
-from storage.records.integration import IncomingHook
+from storage.ports import Secrets
+from storage.records.integration import Hook, IncomingHook, is_expired
 from storage.records.user import User
 
 UNKNOWN = "Invalid integration id or token provided."
@@ -38,6 +39,7 @@ class HookRoutes:
         receive: Receive,
         hooks: Hooks,
         limit: RateLimit,
+        secrets: Secrets,
         clock: Clock,
         metrics: Metrics,
         max_body: int,
@@ -46,6 +48,7 @@ class HookRoutes:
         self._receive = receive
         self._hooks = hooks
         self._limit = limit
+        self._secrets = secrets
         self._clock = clock
         self._metrics = metrics
         self._max_body = max_body
@@ -74,7 +77,7 @@ class HookRoutes:
         if hook is None:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
-        received = Received(request.method, request.headers, raw.raw)
+        received = self._received(request, hook, raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused
@@ -105,12 +108,18 @@ class HookRoutes:
         self._metrics.hook_request(result.verdict.value)
         return success() if result.error is None else failure(result.error)
 
+    def _received(self, request: web.Request, hook: IncomingHook, raw: RawBody) -> Received:
+        signature = previous = None
+        if hook.secret is not None:
+            signature = verify_incoming(hook.secret, request.headers.items(), raw.raw, self._clock.now() / 1000)
+        if hook.previous_token is not None and request.match_info["token"] != hook.token:
+            previous = hook.previous_token.hash
+        return Received(request.method, request.headers, raw.raw, signature, previous)
+
     async def _signature_refused(self, hook: IncomingHook, received: Received) -> web.Response | None:
-        """Check a signature where the hook asks for one (decision 36); None when the request may go on."""
-        if hook.secret is None:
-            return None
-        verdict = verify_incoming(hook.secret, received.headers.items(), received.raw, self._clock.now() / 1000)
-        if verdict.ok:
+        """Refuse a wrong signature where the hook asks for one (decision 36); None when the request may go on."""
+        verdict = received.signature
+        if verdict is None or verdict.ok:
             return None
         return await self._turned_away(hook, received, INVALID_SIGNATURE, 401, f"{INVALID_SIGNATURE}: {verdict.value}")
 
@@ -139,10 +148,7 @@ class HookRoutes:
         return too_many(allowance.wait_s, allowance.headers)
 
     def _is_off(self, hook: IncomingHook) -> bool:
-        return not hook.enabled or self._expired(hook)
-
-    def _expired(self, hook: IncomingHook) -> bool:
-        return hook.expires_at is not None and hook.expires_at <= self._clock.now()
+        return not hook.enabled or is_expired(hook, self._clock.now())
 
     async def _hook(self, request: web.Request) -> IncomingHook | None:
         """Find the hook; an unknown id costs the same comparison as a wrong token (security.md §3)."""
@@ -150,8 +156,15 @@ class HookRoutes:
         given = request.match_info["token"].encode("utf-8", "surrogateescape")
         known = isinstance(hook, IncomingHook) and hook.token is not None
         token = hook.token.encode() if isinstance(hook, IncomingHook) and hook.token else b"-" * 48
-        same = hmac.compare_digest(token, given)
+        same = hmac.compare_digest(token, given) or self._is_previous(hook, request.match_info["token"])
         return hook if known and same and isinstance(hook, IncomingHook) else None
+
+    def _is_previous(self, hook: Hook | None, given: str) -> bool:
+        """Tell whether a hook had this token before and still takes it (commands.md §2.6)."""
+        previous = hook.previous_token if isinstance(hook, IncomingHook) else None
+        found = self._secrets.lookup(given)  # also where there is none: the time it takes tells nothing
+        same = hmac.compare_digest(previous.hash if previous else bytes(len(found)), found)
+        return same and previous is not None and previous.until > self._clock.now()
 
     async def _poster(self, hook: IncomingHook) -> User | None:
         user = await self._directory.user(hook.user_id)
@@ -194,7 +207,7 @@ class HookRoutes:
             return hook
         if isinstance(raw, BodyFault):
             return failure(raw.text, raw.status)
-        received = Received(request.method, request.headers, raw.raw)
+        received = self._received(request, hook, raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused

@@ -112,6 +112,13 @@ class Accounts:
         self._stamp(key)
         return user
 
+    async def bearer(self, token: str) -> User | None:
+        """Return whose personal access token this is; a terminal sends it alone (decision 68)."""
+        found = await self._directory.token(self._store.lookup(token))
+        if found is None or found.kind is not TokenKind.PERSONAL:
+            return None
+        return await self.authenticate(found.user_id, token)
+
     async def logout(self, token: str) -> None:
         """End the session of this token; a personal token stays until it is removed."""
         key = self._store.lookup(token)

@@ -16,12 +16,8 @@ from storage.records.integration import Hook, OutgoingHook
 from storage.records.user import User
 
 PAGE = 1_000
-MOST_PAGES = 50
-"""Pages of a hook's history looked through for the attempts of what is shown, newest first."""
 SLICE = 500
 """Dead letters queued again in one transaction."""
-CLOCKS_APART_MS = 24 * 3600 * 1000
-"""How far a changed wall clock may set history, which shows it, apart from the queue, which does not follow it."""
 
 LONGEST_ID = 18
 """Digits that fit the store's numbers whatever they are."""
@@ -74,6 +70,7 @@ class Deliveries:
         hook_id: IntegrationId | None,
         *,
         state: DeliveryState | None = None,
+        since: Millis | None = None,
         offset: int = 0,
         count: int = 50,
     ) -> tuple[list[Shown], int] | Fault:
@@ -81,7 +78,9 @@ class Deliveries:
         fault = await self._fault(actor, hook_id)
         if fault is not None:
             return fault
-        found, total = await self._store.deliveries(hook_id=hook_id, state=state, offset=offset, count=count)
+        found, total = await self._store.deliveries(
+            hook_id=hook_id, state=state, since=since, offset=offset, count=count
+        )
         return await self._shown(found), total
 
     async def dead_letters(self, actor: User, hook_id: IntegrationId | None) -> list[DeliveryId] | Fault:
@@ -158,16 +157,8 @@ class Deliveries:
         return next((url for url in urls if self._store.lookup(url) == delivery.url_hash), None)
 
     async def _attempts(self, deliveries: Sequence[Delivery]) -> dict[DeliveryId, list[Attempt]]:
-        since: dict[IntegrationId, Millis] = {}
-        for one in deliveries:
-            since[one.integration_id] = min(one.created_at, since.get(one.integration_id, one.created_at))
         found: dict[DeliveryId, list[Attempt]] = {one.id: [] for one in deliveries}
-        for hook_id, oldest in since.items():
-            for number in range(MOST_PAGES):
-                page, _ = await self._store.attempts([hook_id], offset=number * PAGE, count=PAGE)
-                for attempt in page:
-                    if attempt.delivery_id in found:
-                        found[attempt.delivery_id].insert(0, attempt)
-                if len(page) < PAGE or page[-1].updated_at < oldest - CLOCKS_APART_MS:
-                    break
+        for attempt in await self._store.attempts_of(list(found)):
+            if attempt.delivery_id is not None:
+                found[attempt.delivery_id].append(attempt)
         return found

@@ -17,7 +17,7 @@ from storage.ports import Rooms, Secrets
 from storage.records.changes import Fact
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import EventKind, NewEvent
-from storage.records.integration import OutgoingHook
+from storage.records.integration import OutgoingHook, is_expired, is_muted
 from storage.records.message import Message
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
@@ -56,11 +56,14 @@ class Fanout:
         hooks = await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
         deliveries: list[NewDelivery] = []
         stopped: list[Attempt] = []
+        now = self._clock.now()
         for hook in hooks:
             fire = fires(hook, message.text, is_edit=edited)
-            if fire is None:
+            if fire is None or is_expired(hook, now):
                 continue
-            if message.hops >= MAX_HOPS:
+            if is_muted(hook, now):
+                stopped.append(self._muted(hook, fire.trigger_word))
+            elif message.hops >= MAX_HOPS:
                 stopped.append(self._stopped(hook, fire.trigger_word))
             else:
                 deliveries += self._deliveries(hook, fire.trigger_word)
@@ -124,8 +127,15 @@ class Fanout:
     async def _heard(self, kind: EventKind, room: Room | None, author: User, body: Mapping[str, object]) -> Fact:
         event = OutgoingEvent.of(kind)
         hooks = await self._directory.listening(event, room, author) if event else []
-        deliveries = [delivery for hook in hooks for delivery in self._deliveries(hook, None)]
-        return self._fact(kind, room, author, body, deliveries, ())
+        now = self._clock.now()
+        deliveries: list[NewDelivery] = []
+        stopped: list[Attempt] = []
+        for hook in hooks:
+            if is_muted(hook, now) and not is_expired(hook, now):
+                stopped.append(self._muted(hook, None))
+            elif not is_expired(hook, now):
+                deliveries += self._deliveries(hook, None)
+        return self._fact(kind, room, author, body, deliveries, stopped)
 
     def _deliveries(self, hook: OutgoingHook, trigger_word: str | None) -> list[NewDelivery]:
         return [
@@ -138,6 +148,14 @@ class Fanout:
         ]
 
     def _stopped(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
+        error = f"The message came through {MAX_HOPS} hooks; the chain ends here so that it cannot loop."
+        return self._not_called(hook, trigger_word, steps.STOPPED_BY_HOP_LIMIT, error)
+
+    def _muted(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
+        """Return the entry of what a muted hook leaves out for good: muting asks for quiet, not for a backlog."""
+        return self._not_called(hook, trigger_word, steps.MUTED, None)
+
+    def _not_called(self, hook: OutgoingHook, trigger_word: str | None, step: str, error: str | None) -> Attempt:
         now = self._clock.now()
         return Attempt(
             id=timed_id(now),
@@ -147,13 +165,13 @@ class Fanout:
             delivery_id=None,
             url_hash=None,
             trigger_word=trigger_word,
-            step=steps.STOPPED_BY_HOP_LIMIT,
+            step=step,
             finished=True,
-            failed=True,
+            failed=error is not None,
             started_at=now,
             updated_at=now,
             duration_ms=0,
-            error=f"The message came through {MAX_HOPS} hooks; the chain ends here so that it cannot loop.",
+            error=error,
             called=False,
         )
 

@@ -10,7 +10,7 @@ from storage.clock import Millis
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, SigningKey
 
 NEVER = Millis(0)
-"""As an expiry: the hook does not expire any more."""
+"""As an expiry or the end of a mute: there is none any more."""
 
 NEW_KEY = "new"
 """As a signing key: make a fresh one."""
@@ -24,6 +24,8 @@ class Options:
 
     enabled: bool | None = None
     expires_at: Millis | None = None
+    muted_until: Millis | None = None
+    """Until then the hook is quiet (commands.md §2.2: `room mute HOOK --for 1h`)."""
     secret: str | None = None
     dedup: str | None = None
     """`standard`, `off`, or the name of the header that carries the sender's id (decision 37)."""
@@ -37,6 +39,8 @@ def apply_options(hook: Hook, options: Options, now: Millis) -> Hook | Fault:
     """Return the hook with the options set, or what is wrong with them."""
     if options.expires_at not in (None, NEVER) and (options.expires_at or 0) <= now:
         return Fault("The expiry lies in the past; name a later time, or disable the hook to stop it now.")
+    if options.muted_until not in (None, NEVER) and (options.muted_until or 0) <= now:
+        return Fault("The end of the mute lies in the past; name a later time.")
     changed: Hook | Fault
     if isinstance(hook, IncomingHook):
         changed = _incoming(hook, options)
@@ -46,6 +50,8 @@ def apply_options(hook: Hook, options: Options, now: Millis) -> Hook | Fault:
         return changed
     if options.enabled is not None:
         changed = replace(changed, enabled=options.enabled)
+    if options.muted_until is not None:
+        changed = replace(changed, muted_until=None if options.muted_until == NEVER else options.muted_until)
     if options.expires_at is not None:
         changed = replace(changed, expires_at=None if options.expires_at == NEVER else options.expires_at)
     return changed

@@ -8,7 +8,7 @@ from bot.workspace.hook_rules import Approved
 from handlers.outgoing.events import OutgoingEvent
 from storage.clock import Millis
 from storage.ids import OrgId, hook_token, integration_id
-from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook
+from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook, PreviousToken
 
 ENGINE = "isolated-vm"
 
@@ -71,6 +71,15 @@ def updated_incoming(hook: IncomingHook, form: IncomingForm, approved: Approved)
     )
 
 
+def with_new_token(hook: IncomingHook, *, old_hash: bytes, old_until: Millis | None) -> IncomingHook:
+    """Return a hook with a fresh token; the one so far, found by `old_hash`, works on until a time, if one is given.
+
+    An earlier token that still worked ends now: an overlap is of two tokens, not of many.
+    """
+    previous = None if old_until is None else PreviousToken(hash=old_hash, until=old_until)
+    return replace(hook, token=hook_token(), previous_token=previous)
+
+
 def new_outgoing(form: OutgoingForm, approved: Approved, stamp: Stamp) -> OutgoingHook:
     """Return a new outgoing hook; its token is the one sent, trigger words exist on messages only."""
     on_messages = form.event == OutgoingEvent.SEND_MESSAGE
@@ -101,6 +110,7 @@ def updated_outgoing(hook: OutgoingHook, form: OutgoingForm, approved: Approved,
         created_by=hook.created_by,
         version=hook.version,
         expires_at=hook.expires_at,
+        muted_until=hook.muted_until,
         ordered=hook.ordered,
         signing_keys=hook.signing_keys,
     )

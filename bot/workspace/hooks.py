@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 from bot.workspace.directory import Directory
@@ -17,6 +18,7 @@ from bot.workspace.hook_records import (
     with_room_renamed,
 )
 from bot.workspace.hook_rules import HookRules, ownership_fault
+from handlers.command import Commands, load_commands
 from handlers.errors import NOT_PERMITTED, Fault
 from handlers.permissions import MANAGE_ANY, may_manage, permissions, sees_all, visible
 from handlers.targets import AllowList
@@ -24,7 +26,7 @@ from storage.clock import Clock
 from storage.errors import Taken
 from storage.ids import IntegrationId
 from storage.ports import Integrations, Ledger
-from storage.records.changes import Changes, Fact
+from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
 from storage.records.user import User
@@ -32,6 +34,8 @@ from storage.records.user import User
 NOT_FOUND = Fault("No integration found.")
 WRONG_TYPE = Fault("Invalid integration type.")
 UNAUTHORIZED = Fault("Unauthorized", "not_authorized")
+RESERVED_NAME = Fault("Invalid name: it is a word of the commands", "error-invalid-name")
+"""Typed alone, such a name would never show the hook (decision 58); the contract's own rules are judged before."""
 
 
 class HookStore(Integrations, Ledger, Protocol):
@@ -84,28 +88,28 @@ class Hooks:
 
     # --- making and changing (§4.1, §4.4) -----------------------------------------------------------
 
-    async def create(self, actor: User, body: Body) -> Hook | Fault:
-        """Make a hook from a body that passed the schema (§4.1)."""
+    async def create(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
+        """Make a hook from a body that passed the schema (§4.1); `also` is written with it or not at all."""
         match body.get("type"):
             case Direction.INCOMING.value:
-                return await self._write(lambda: self._create_incoming(actor, incoming_form(body)))
+                return await self._write(lambda: self._create_incoming(actor, incoming_form(body)), also)
             case Direction.OUTGOING.value:
-                return await self._write(lambda: self._create_outgoing(actor, outgoing_form(body)))
+                return await self._write(lambda: self._create_outgoing(actor, outgoing_form(body)), also)
             case _:
                 return WRONG_TYPE
 
-    async def update(self, actor: User, body: Body) -> Hook | Fault:
+    async def update(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
         """Change a hook to what a body says (§4.4)."""
-        return await self._write(lambda: self._update(actor, body))
+        return await self._write(lambda: self._update(actor, body), also)
 
-    async def edit(self, actor: User, hook_id: str, options: Options) -> Hook | Fault:
+    async def edit(self, actor: User, hook_id: str, options: Options, also: Changes = NOTHING) -> Hook | Fault:
         """Set what the REST schema does not know (decision 35)."""
-        return await self._write(lambda: self._edit(actor, hook_id, options))
+        return await self._write(lambda: self._edit(actor, hook_id, options), also)
 
-    async def remove(self, actor: User, body: Body) -> Hook | Fault:
+    async def remove(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
         """Remove a hook and return it as it was; its stored direction must be the one named (§4.5, decision 10)."""
         hook = await self._named(actor, body)
-        return hook if isinstance(hook, Fault) else await self._remove(actor, hook)
+        return hook if isinstance(hook, Fault) else await self._remove(actor, hook, also)
 
     # --- Zapier's routes (§5.5) ---------------------------------------------------------------------
 
@@ -151,6 +155,8 @@ class Hooks:
         approved = await self._rules.may_create_incoming(actor, form)
         if isinstance(approved, Fault):
             return approved
+        if _is_reserved(form.name):
+            return RESERVED_NAME
         hook = new_incoming(form, approved, self._stamp(actor))
         poster = approved.poster
         bot = () if poster.is_bot else (replace(poster, is_bot=True),)
@@ -160,6 +166,8 @@ class Hooks:
         approved = await self._rules.may_create_outgoing(actor, form)
         if isinstance(approved, Fault):
             return approved
+        if _is_reserved(form.name):
+            return RESERVED_NAME
         hook = new_outgoing(form, approved, self._stamp(actor))
         return _Plan(hook, Changes(new_hooks=(hook,), facts=(self._changed(hook, actor),)))
 
@@ -177,12 +185,16 @@ class Hooks:
         approved = await self._rules.may_update_incoming(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
+        if form.name != hook.name and _is_reserved(form.name):
+            return RESERVED_NAME
         return self._put(actor, updated_incoming(hook, form, approved))
 
     async def _update_outgoing(self, actor: User, hook: OutgoingHook, form: OutgoingForm) -> _Plan | Fault:
         approved = await self._rules.may_update_outgoing(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
+        if form.name != hook.name and _is_reserved(form.name):
+            return RESERVED_NAME
         return self._put(actor, updated_outgoing(hook, form, approved, self._stamp(actor)))
 
     async def _edit(self, actor: User, hook_id: str, options: Options) -> _Plan | Fault:
@@ -198,13 +210,13 @@ class Hooks:
         changed = apply_options(hook, options, self._clock.now())
         return changed if isinstance(changed, Fault) else self._put(actor, changed)
 
-    async def _remove(self, actor: User, hook: Hook) -> Hook | Fault:
+    async def _remove(self, actor: User, hook: Hook, also: Changes = NOTHING) -> Hook | Fault:
         way = "Incoming" if direction(hook) is Direction.INCOMING else "Outgoing"
         fault = ownership_fault(actor, hook, f"delete{way}Integration")
         if fault is not None:
             return fault
         fact = self._fanout.plain(EventKind.INTEGRATION_REMOVED, actor, {"id": hook.id, "name": hook.name})
-        await self._store.commit(Changes(drop_hooks=(hook.id,), facts=(fact,)))
+        await self._store.commit(merge(Changes(drop_hooks=(hook.id,), facts=(fact,)), also))
         return hook
 
     def _stamp(self, actor: User) -> Stamp:
@@ -244,14 +256,14 @@ class Hooks:
         mine = [hook for hook in found if hook.org_id == self._directory.org]
         return min(mine, key=lambda hook: hook.created_by[0] != actor.id, default=None)
 
-    async def _write(self, plan: Callable[[], Awaitable[_Plan | Fault]]) -> Hook | Fault:
+    async def _write(self, plan: Callable[[], Awaitable[_Plan | Fault]], also: Changes = NOTHING) -> Hook | Fault:
         """Commit a plan; when somebody else was faster, plan once more with what is stored now."""
         for _ in range(2):
             planned = await plan()
             if isinstance(planned, Fault):
                 return planned
             try:
-                await self._store.commit(planned.changes)
+                await self._store.commit(merge(planned.changes, also))
             except Taken:
                 self._directory.clear()
             else:
@@ -266,3 +278,12 @@ class Hooks:
 def _seen(hooks: Sequence[Hook], actor: User) -> list[Hook]:
     held = permissions(actor)
     return list(hooks) if sees_all(held) else [hook for hook in hooks if visible(held, actor.id, hook)]
+
+
+def _is_reserved(name: str) -> bool:
+    return _commands().takes(name.strip())
+
+
+@cache
+def _commands() -> Commands:
+    return load_commands()

@@ -11,7 +11,7 @@ from handlers.permissions import IMPERSONATE, permissions
 from storage.clock import Clock, Millis
 from storage.ids import MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
-from storage.records.changes import NOTHING, Changes, Dedup, Fact, merge
+from storage.records.changes import NOTHING, Changes, Dedup, Fact, PreviousCall, merge
 from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook
@@ -46,10 +46,21 @@ class Prepared:
         """Return all of it as one unit of work."""
         return self.with_more()
 
-    def with_more(self, *, dedup: Dedup | None = None, request: HookRequest | None = None) -> Changes:
+    def with_more(
+        self,
+        *,
+        dedup: Dedup | None = None,
+        request: HookRequest | None = None,
+        previous_call: PreviousCall | None = None,
+    ) -> Changes:
         """Return it together with what else a request causes."""
         posted = Changes(
-            new_messages=self.messages, facts=self.facts, chosen_ids=self.chosen_id, dedup=dedup, request=request
+            new_messages=self.messages,
+            facts=self.facts,
+            chosen_ids=self.chosen_id,
+            dedup=dedup,
+            request=request,
+            previous_call=previous_call,
         )
         return merge(self.made, posted)
 

@@ -16,7 +16,7 @@ from storage import ports
 from storage.clock import Clock
 from storage.errors import Taken
 from storage.ids import GENERAL, UserId, random_text
-from storage.records.changes import Changes, Fact, merge
+from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Hook
 from storage.records.user import Role, User
@@ -26,6 +26,7 @@ NO_NEW_OWNER = Fault(
     "The role owner is given on the server only: patchbay user role NAME owner", "error-action-not-allowed"
 )
 LAST_OWNER = Fault("The last owner keeps the role; make somebody else owner first", "error-action-not-allowed")
+HAS_PASSWORD = Fault("This account has a password already; sign in with it", "error-action-not-allowed")
 OWNER_STAYS = Fault("An owner cannot be deactivated; give a lower role first", "error-action-not-allowed")
 
 
@@ -35,14 +36,15 @@ class UsersStore(ports.Ledger, ports.Users, ports.Integrations, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUser:
-    """A user somebody asks for; the password is in clear."""
+    """A user somebody asks for; the password is in clear, None for a guest who chooses one (`accept`)."""
 
     username: str
     name: str
-    password: str = field(repr=False)
+    password: str | None = field(repr=False)
     email: str | None = None
     role: Role = Role.VIEWER
     is_bot: bool = False
+    id: UserId = field(default_factory=lambda: UserId(random_text(17)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class Users:
     """Each method checks the actor's right, then commits one unit of work.
 
     Owners and admins manage users; admins never an owner, nor their own rights. `by_operator` marks the command
-    line, the only door that makes owners.
+    line, the only door that makes owners. `also` is written with the change, or neither is.
     """
 
     def __init__(
@@ -89,19 +91,15 @@ class Users:
         self._passwords = passwords
         self._clock = clock
 
-    async def create(self, actor: User, new: NewUser, *, by_operator: bool = False) -> User | Fault:
+    async def create(
+        self, actor: User, new: NewUser, *, by_operator: bool = False, also: Changes = NOTHING
+    ) -> User | Fault:
         """Make a user, who joins `#general` as every new user of Rocket.Chat does."""
-        fault = (
-            self._role_fault(actor, new.role, by_operator=by_operator)
-            or user_fields.username_fault(new.username)
-            or user_fields.name_fault(new.name)
-            or (user_fields.email_fault(new.email) if new.email is not None else None)
-            or weakness(new.password)
-        )
+        fault = self._new_fault(actor, new, by_operator=by_operator)
         if fault:
             return fault
         user = User(
-            id=UserId(random_text(17)),
+            id=new.id,
             org_id=self._directory.org,
             username=new.username,
             name=new.name,
@@ -109,18 +107,39 @@ class Users:
             role=new.role,
             is_bot=new.is_bot,
             created_at=self._clock.now(),
-            password_hash=await self._passwords.hash(digest_of(new.password)),
+            password_hash=None if new.password is None else await self._passwords.hash(digest_of(new.password)),
         )
         async with self._accounts.changing:
-            if await self._store.user_named(user.username):
-                return _in_use(user.username)
-            if fault := await self._email_fault(new.email):
+            if fault := await self._taken_fault(new):
                 return fault
             made = Changes(new_users=(user,), facts=(await self._fanout.user_created(user),))
-            return await self._commit(user, merge(made, await self._welcome(user)))
+            return await self._commit(user, merge(made, await self._welcome(user), also))
+
+    async def creation_fault(self, actor: User, new: NewUser) -> Fault | None:
+        """Tell why `create` would refuse."""
+        return self._new_fault(actor, new, by_operator=False) or await self._taken_fault(new)
+
+    async def accept(self, user_id: UserId, password: str, *, also: Changes = NOTHING) -> User | Fault:
+        """Give a guest the password they chose; whoever has one changes it where they prove the old one."""
+        if fault := weakness(password):
+            return fault
+        hashed = await self._passwords.hash(digest_of(password))
+        async with self._accounts.changing:
+            user = await self._store.user(user_id)
+            if user is None or not user.active:
+                return INVALID_USER
+            if not is_guest(user):
+                return HAS_PASSWORD
+            return await self._put(user, replace(user, password_hash=hashed), also)
 
     async def update(
-        self, actor: User, user_id: UserId, update: UserUpdate, *, by_operator: bool = False
+        self,
+        actor: User,
+        user_id: UserId,
+        update: UserUpdate,
+        *,
+        by_operator: bool = False,
+        also: Changes = NOTHING,
     ) -> User | Fault:
         """Change a user; a new password ends the user's sessions, personal tokens stay (decision 22)."""
         async with self._accounts.changing:
@@ -140,11 +159,31 @@ class Users:
                 password_hash=hashed or user.password_hash,
             )
             if hashed is None:
-                return await self._put(actor, changed)
-            ending = await self._accounts.tokens_to_end(user.id, personal=False)
-            return await self._put(actor, changed, Changes(drop_tokens=ending), ends_sessions=True)
+                return await self._put(actor, changed, also)
+            ending = Changes(drop_tokens=await self._accounts.tokens_to_end(user.id, personal=False))
+            return await self._put(actor, changed, merge(ending, also), ends_sessions=True)
 
-    async def set_active(self, actor: User, user_id: UserId, *, active: bool) -> Activation | Fault:
+    async def role_fault(self, actor: User, user: User, role: Role) -> Fault | None:
+        """Tell why `update` would refuse to give this role."""
+        managed = await self._managed(actor, user.id)
+        if isinstance(managed, Fault):
+            return managed
+        return await self._change_fault(actor, managed, UserUpdate(role=role), by_operator=False)
+
+    async def activation_fault(self, actor: User, user: User, *, active: bool) -> Fault | None:
+        """Tell why `set_active` would refuse."""
+        managed = await self._managed(actor, user.id)
+        if isinstance(managed, Fault):
+            return managed
+        return OWNER_STAYS if managed.role is Role.OWNER and managed.active and not active else None
+
+    async def posting_as(self, user: User) -> list[Hook]:
+        """Return the hooks that post as a user."""
+        return [hook for hook in await self._store.hooks(self._directory.org) if hook.user_id == user.id]
+
+    async def set_active(
+        self, actor: User, user_id: UserId, *, active: bool, also: Changes = NOTHING
+    ) -> Activation | Fault:
         """Activate or deactivate a user; deactivating ends everything the user is signed in with.
 
         It disables the hooks that post as this user and returns them; activating does not enable them again.
@@ -157,19 +196,19 @@ class Users:
                 return Activation(user)
             changed = replace(user, active=active)
             if active:
-                put = await self._put(actor, changed)
+                put = await self._put(actor, changed, also)
                 return put if isinstance(put, Fault) else Activation(put)
             if user.role is Role.OWNER:
                 return OWNER_STAYS
             hooks = await self._without_poster(actor, user)
-            also = Changes(
+            caused = Changes(
                 drop_tokens=await self._accounts.tokens_to_end(user.id, personal=True),
                 put_hooks=hooks,
                 facts=tuple(
                     self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"id": hook.id}) for hook in hooks
                 ),
             )
-            put = await self._put(actor, changed, also, ends_sessions=True)
+            put = await self._put(actor, changed, merge(caused, also), ends_sessions=True)
             return put if isinstance(put, Fault) else Activation(put, hooks)
 
     async def set_permission(self, actor: User, user_id: UserId, permission: str, *, granted: bool) -> User | Fault:
@@ -201,6 +240,20 @@ class Users:
         if user is None or user.org_id != self._directory.org:
             return INVALID_USER
         return user if actor.role.at_least(user.role) else UNAUTHORIZED
+
+    def _new_fault(self, actor: User, new: NewUser, *, by_operator: bool) -> Fault | None:
+        return (
+            self._role_fault(actor, new.role, by_operator=by_operator)
+            or user_fields.username_fault(new.username)
+            or user_fields.name_fault(new.name)
+            or (user_fields.email_fault(new.email) if new.email is not None else None)
+            or (weakness(new.password) if new.password is not None else None)
+        )
+
+    async def _taken_fault(self, new: NewUser) -> Fault | None:
+        if await self._store.user_named(new.username):
+            return _in_use(new.username)
+        return await self._email_fault(new.email)
 
     def _role_fault(self, actor: User, role: Role, *, by_operator: bool) -> Fault | None:
         if not actor.role.at_least(Role.ADMIN):
@@ -248,17 +301,17 @@ class Users:
                 updated_by=(actor.id, actor.username),
                 version=hook.version + 1,
             )
-            for hook in await self._store.hooks(self._directory.org)
-            if hook.enabled and hook.user_id == poster.id
+            for hook in await self.posting_as(poster)
+            if hook.enabled
         )
 
     async def _put(
-        self, actor: User, user: User, also: Changes | None = None, *, ends_sessions: bool = False
+        self, actor: User, user: User, also: Changes = NOTHING, *, ends_sessions: bool = False
     ) -> User | Fault:
         # another process learns from the fact that it has sockets to close (decisions 22, 28)
         body = {"user": user_view(user), "sessions_ended": ends_sessions}
         fact: Fact = self._fanout.plain(EventKind.USER_CHANGED, actor, body)
-        put = await self._commit(user, merge(Changes(put_users=(user,), facts=(fact,)), also or Changes()))
+        put = await self._commit(user, merge(Changes(put_users=(user,), facts=(fact,)), also))
         if ends_sessions and isinstance(put, User):
             self._accounts.ended(user.id)
         return put
@@ -269,6 +322,11 @@ class Users:
         except Taken:
             return Fault("Somebody else changed this meanwhile; look at it again and repeat")
         return user
+
+
+def is_guest(user: User) -> bool:
+    """Tell whether somebody was invited and has not chosen a password yet."""
+    return user.type == "user" and user.password_hash is None
 
 
 def _on_own_rights(actor: User, user: User) -> bool:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from handlers.command import Answer, Argument, Call, Command, Noun
+from handlers.command import Answer, Call, Command, Noun
+from handlers.dispatch import permits
 from handlers.line import Problem, ProblemKind, one_line
 from handlers.nearest import nearest
+from handlers.slots import Argument
 from storage.records.user import Role
 
 MAX_LINES = 25
@@ -45,6 +47,8 @@ def _topic(call: Call, word: str, verbs: Sequence[str]) -> Answer | Problem:
 
 def _details(call: Call, command: Command) -> Answer:
     slots = [f"{each.usage} - {each.summary}" for each in command.slots]
+    if command.pairs:
+        slots.append(f"key=value… - {command.pairs.summary}")
     examples = [f"Example: {call.context.root} {example}" for example in command.examples]
     return _answer(call, f"{command.usage} - {command.summary}", [*slots, *examples], f"help {command.noun}")
 
@@ -78,7 +82,7 @@ def _unknown(call: Call, word: str, known: Sequence[str]) -> Problem:
 
 
 def _runnable(call: Call, noun: Noun) -> list[Command]:
-    return [c for c in noun.commands if c.allows(call.context.actor, call.context.permissions)]
+    return [c for c in noun.commands if permits(c, call.context)]
 
 
 def _words(noun: Noun, commands: Sequence[Command]) -> str:
@@ -100,6 +104,7 @@ NOUN: Noun = Noun(
             verb=None,
             summary="explains all commands, one noun, one verb, or finds words",
             role=Role.VIEWER,
+            unlinked=True,
             arguments=(
                 Argument(
                     name=_TOPIC, summary="a noun, a noun and a verb, or search WORDS", required=False, repeated=True

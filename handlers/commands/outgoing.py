@@ -3,6 +3,7 @@
 from handlers.answers import plural
 from handlers.command import CommandContext, Noun
 from handlers.listing import Wording, hook_noun, masked_address
+from handlers.services import HOOKS
 from storage.records.integration import Direction, Hook, OutgoingHook
 
 
@@ -33,7 +34,7 @@ def _facts(hook: Hook) -> list[tuple[str, str]]:
 
 
 async def _effects(context: CommandContext, hook: Hook) -> str:
-    counts = await context.services.queue_counts(hook.id)
+    counts = await context.services.of(HOOKS).queue_counts(hook.id)
     waiting = plural(counts.queued, "queued delivery", "queued deliveries")
     return f"{waiting} will be discarded, and its history goes."
 

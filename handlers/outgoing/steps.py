@@ -13,7 +13,10 @@ RETRY_DELAY_INVALID = "failed-and-retry-delay-is-invalid"
 STOPPED_BY_HOP_LIMIT = "stopped-by-hop-limit"
 """Ours: no call was made because the message came through too many hooks (decision 46)."""
 
-_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT})
+MUTED = "muted"
+"""Ours: no call was made, and none will be, because the hook was muted when it happened (decision 65)."""
+
+_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT, MUTED})
 
 
 def finishes(step: str) -> bool:

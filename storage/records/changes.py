@@ -7,15 +7,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from storage.clock import Millis
-from storage.ids import IntegrationId, LaneId, MessageId, RoomId, UserId
+from storage.ids import IntegrationId, LaneId, MessageId, RoomId, UserId, WorkspaceId
+from storage.records.account import AccountLink
+from storage.records.audit import AuditRow
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import Event, NewEvent
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook
 from storage.records.message import Message
+from storage.records.pending import Pending, PendingKey, PendingOf
 from storage.records.room import Member, Room
 from storage.records.upload import Upload
 from storage.records.user import Token, User
+from storage.records.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,15 @@ class Dedup:
     integration_id: IntegrationId
     key: str
     body_hash: bytes
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousCall:
+    """A request that named the previous token of a hook (commands.md §2.6)."""
+
+    integration_id: IntegrationId
+    hash: bytes
     at: Millis
 
 
@@ -69,6 +82,25 @@ class Changes:
     put_uploads: tuple[Upload, ...] = ()
     drop_uploads: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    pending_clear: tuple[PendingOf, ...] = ()
+    """Ends what waits for these users in these places, before anything is put: a new proposal replaces the old."""
+    pending_take: tuple[PendingKey, ...] = ()
+    """Uses these up; one that was taken, replaced, guessed or has expired fails the whole unit with Spent."""
+    pending_put: tuple[Pending, ...] = ()
+    """Must be new: Taken when the key is in use, so that of two equal requests one is first."""
+    pending_fill: tuple[Pending, ...] = ()
+    """Replace body and expiry of ones that are there, such as a request's answer; Spent when one is not."""
+    pending_try: tuple[PendingKey, ...] = ()
+    """Count a wrong try; the fifth ends it."""
+    audit: tuple[AuditRow, ...] = ()
+    new_workspaces: tuple[Workspace, ...] = ()
+    put_workspaces: tuple[Workspace, ...] = ()
+    """Must exist, like hooks that are put; a name or team that is in use is Taken."""
+    drop_workspaces: tuple[WorkspaceId, ...] = ()
+    """Their links go with them."""
+    put_links: tuple[AccountLink, ...] = ()
+    drop_links: tuple[tuple[WorkspaceId, str], ...] = ()
+    previous_call: PreviousCall | None = None
 
 
 NOTHING = Changes()

@@ -44,3 +44,7 @@ class HookRequest:
     body_differed: bool = False
     """A duplicate whose body was not the first one's (decision 37)."""
     duration_us: int = 0
+    signature: str | None = None
+    """What the check of its signature found; None when the hook asks for none (decision 36)."""
+    previous_token: bool = False
+    """Whether it named the hook's token of before the last rotation."""

@@ -26,6 +26,23 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousToken:
+    """The token an incoming hook had before; requests that name it are taken until it ends (commands.md §2.6)."""
+
+    hash: bytes
+    """What the token is found by (decision 9); the token itself is forgotten."""
+    until: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousCalls:
+    """How much a previous token is still used since the rotation."""
+
+    calls: int
+    last_at: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
     """What both directions share; token, addresses, secret and signing keys are sealed at rest."""
 
@@ -48,6 +65,9 @@ class Integration:
     updated_at: Millis
     updated_by: Actor | None = None
     expires_at: Millis | None = None
+    """From then on it is as if disabled (decision 65)."""
+    muted_until: Millis | None = None
+    """Until then nothing is posted (incoming) or called (outgoing), and history says so (decision 65)."""
     version: int = 1
     """Grows with every change; deliveries in flight are fenced by it."""
 
@@ -63,6 +83,7 @@ class IncomingHook(Integration):
     """`standard` (the three known headers), `off`, or the name of another header (decision 37)."""
     keep_requests: bool = True
     format: str = "auto"
+    previous_token: PreviousToken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +106,16 @@ class OutgoingHook(Integration):
 
 
 Hook = IncomingHook | OutgoingHook
+
+
+def is_expired(hook: Hook, now: Millis) -> bool:
+    """Tell whether a hook's time is over (decision 65)."""
+    return hook.expires_at is not None and hook.expires_at <= now
+
+
+def is_muted(hook: Hook, now: Millis) -> bool:
+    """Tell whether a hook is muted (decision 65)."""
+    return hook.muted_until is not None and hook.muted_until > now
 
 
 def direction(hook: Hook) -> Direction:

@@ -4,17 +4,18 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from storage.clock import Clock
 from storage.errors import Gone, Taken
 from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId
-from storage.records.changes import Changes, Committed, Dedup, Fact
+from storage.records.changes import Changes, Committed, Dedup, Fact, PreviousCall
 from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.integration import Hook, IncomingHook, OutgoingHook
 from storage.records.message import Message
-from storage.sqlite import rows
+from storage.sqlite import audits, connected, pendings, rows
 from storage.sqlite.bulk import insert_rows
 from storage.sqlite.lanes import Lanes
 from storage.vault import Vault
@@ -23,7 +24,7 @@ REQUESTS_KEPT = 200
 """Requests kept for each incoming hook (decision 33); the oldest makes room for the next."""
 
 _EVENTS = "INSERT INTO event (seq, org_id, kind, at, room_id, user_id, body)"
-_MESSAGES = f"INSERT INTO message ({rows.MESSAGE_COLUMNS})"
+_MESSAGES = f"INSERT INTO message ({rows.MESSAGE_COLUMNS}, event_seq)"
 _DELIVERIES = (
     "INSERT INTO delivery (lane_id, integration_id, event_seq, trigger_word, available_at, created_at, updated_at,"
     " state, tries, receives)"
@@ -32,6 +33,13 @@ _DEDUPS = "INSERT INTO dedup (key, body_hash, at)"
 _NEW = ("queued", 0, 0)
 _REQUESTS = f"INSERT OR REPLACE INTO hook_request ({rows.REQUEST_COLUMNS})"
 _ATTEMPTS = f"INSERT INTO attempt ({rows.ATTEMPT_COLUMNS})"
+
+
+_OF_COMMANDS = attrgetter(
+    *(one.name for one in fields(Changes) if one.name.partition("_")[0] in ("pending", "audit")),
+    *(one.name for one in fields(Changes) if one.name.endswith(("_workspaces", "_links"))),
+)
+"""What only commands write: asked for at once, because most units are posts."""
 
 
 def insert(table: str, names: str, *, replacing: str = "") -> str:
@@ -72,9 +80,9 @@ class Applier:
         results = self._repetitions(connection, units)
         written = [(place, unit) for place, unit in enumerate(units) if results[place] is None]
         inside = self._write_records(connection, [unit for _, unit in written])
-        self._write_messages(connection, [unit for _, unit in written])
         for place, committed in self._write_facts(connection, written, inside):
             results[place] = committed
+        self._write_messages(connection, written, results)
         self._write_requests(connection, units, results)
         return [result or Committed() for result in results]
 
@@ -153,6 +161,10 @@ class Applier:
             for upload in unit.put_uploads:
                 connection.execute(insert("upload", rows.UPLOAD_COLUMNS, replacing="id"), rows.upload_row(upload))
             connection.executemany("DELETE FROM upload WHERE id = ?", [(key,) for key in unit.drop_uploads])
+            if any(_OF_COMMANDS(unit)):
+                connected.write(connection, self._vault, unit)
+                pendings.write(connection, self._vault, unit, self._clock.now())
+                audits.append(connection, unit.audit)
         return inside
 
     def _write_hook(self, connection: sqlite3.Connection, hook: Hook, *, new: bool) -> None:
@@ -169,6 +181,11 @@ class Applier:
                 raise Taken("Somebody else changed this integration meanwhile; look at it again and repeat.")
             connection.execute("DELETE FROM integration_scope WHERE integration_id = ?", (hook.id,))
             connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
+            previous = hook.previous_token if isinstance(hook, IncomingHook) else None
+            connection.execute(
+                "DELETE FROM previous_call WHERE integration_id = ? AND hash IS NOT ?",
+                (hook.id, previous.hash if previous else None),
+            )
         if isinstance(hook, OutgoingHook):
             connection.execute(
                 "INSERT INTO integration_version (integration_id, version, sealed) VALUES (?, ?, ?)",
@@ -193,11 +210,21 @@ class Applier:
 
     # --- messages and events ------------------------------------------------------------------------
 
-    def _write_messages(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> None:
-        new = [message for unit in units for message in unit.new_messages]
-        insert_rows(connection, _MESSAGES, [rows.message_row(message) for message in new])
+    def _write_messages(
+        self,
+        connection: sqlite3.Connection,
+        units: Sequence[tuple[int, Changes]],
+        results: Sequence[Committed | None],
+    ) -> None:
+        new, written = list[Message](), list[rows.Row]()
+        for place, unit in units:
+            posted = _posted(results[place]) if unit.new_messages else {}
+            for message in unit.new_messages:
+                new.append(message)
+                written.append((*rows.message_row(message), posted.get(message.id)))
+        insert_rows(connection, _MESSAGES, written)
         self._count(connection, new)
-        for unit in units:
+        for _, unit in units:
             for message in unit.put_messages:
                 row = rows.message_row(message)
                 if connection.execute(_MESSAGE_EDIT_SQL, (*row, message.id)).rowcount == 0:
@@ -285,6 +312,8 @@ class Applier:
         written = []
         for unit, result in zip(units, results, strict=True):
             request = unit.request
+            if unit.previous_call is not None:
+                self._count_previous(connection, unit.previous_call)
             if request is None or (result is not None and result.existed):
                 continue
             if result is not None and result.duplicate and unit.dedup is not None:
@@ -292,6 +321,14 @@ class Applier:
             number = self._next_number(connection, request.integration_id)
             written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
         insert_rows(connection, _REQUESTS, written)
+
+    @staticmethod
+    def _count_previous(connection: sqlite3.Connection, call: PreviousCall) -> None:
+        connection.execute(
+            "INSERT INTO previous_call (integration_id, hash, calls, last_at) VALUES (?, ?, 1, ?)"
+            " ON CONFLICT DO UPDATE SET calls = calls + 1, last_at = max(last_at, excluded.last_at)",
+            (call.integration_id, call.hash, call.at),
+        )
 
     def _duplicate(self, connection: sqlite3.Connection, request: HookRequest, dedup: Dedup) -> HookRequest:
         first = connection.execute(
@@ -317,6 +354,15 @@ Scopes = Callable[[OutgoingHook], Iterable[str]]
 def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:
     """Return the fixed-size form a sender's request id is stored in, however long it is; ids count per hook."""
     return hashlib.blake2b(f"{hook_id} {key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _posted(committed: Committed | None) -> dict[str, EventSeq]:
+    """Return the numbers of the events that tell of new messages, by message id."""
+    return {
+        event.body["message"]["_id"]: event.seq  # type: ignore[index] # our own facts
+        for event in (committed.events if committed else ())
+        if event.kind is EventKind.MESSAGE_POSTED and "message" in event.body
+    }
 
 
 def _numbered(fact: Fact, seq: int) -> Event:

@@ -20,15 +20,25 @@ _NOT_REMOVED = "integration_id NOT IN (SELECT integration_id FROM removed)"
 
 
 def attempts(
-    connection: Connection, hook_ids: Sequence[str], ascending: bool, offset: int, count: int
+    connection: Connection,
+    hook_ids: Sequence[str],
+    since: int | None,
+    failed: bool | None,
+    ascending: bool,
+    offset: int,
+    count: int,
 ) -> tuple[list[Attempt], int]:
-    where = f"integration_id IN ({marks(hook_ids)}) AND {_NOT_REMOVED}"
+    where, values = f"integration_id IN ({marks(hook_ids)}) AND {_NOT_REMOVED}", list[object](hook_ids)
+    for condition, value in (("updated_at >= ?", since), ("failed = ?", failed)):
+        if value is not None:
+            where += f" AND {condition}"
+            values.append(value)
     order = "ASC" if ascending else "DESC"
-    total = connection.execute(f"SELECT count(*) FROM attempt WHERE {where}", hook_ids).fetchone()[0]
+    total = connection.execute(f"SELECT count(*) FROM attempt WHERE {where}", values).fetchone()[0]
     found = connection.execute(
         f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE {where} ORDER BY updated_at {order}, id {order}"
         " LIMIT ? OFFSET ?",
-        (*hook_ids, count, offset),
+        (*values, count, offset),
     )
     return [rows.attempt_from(row) for row in found], total
 
@@ -45,17 +55,60 @@ def attempt(connection: Connection, attempt_id: str) -> Attempt | None:
     return rows.attempt_from(row) if row else None
 
 
-def requests(connection: Connection, vault: Vault, hook_id: str, offset: int, count: int) -> list[HookRequest]:
+def attempts_of(connection: Connection, delivery_ids: Sequence[int]) -> list[Attempt]:
     found = connection.execute(
-        f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE integration_id = ?"
-        " ORDER BY number DESC LIMIT ? OFFSET ?",
-        (hook_id, count, offset),
+        f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE delivery_id IN ({marks(delivery_ids)}) AND {_NOT_REMOVED}"
+        " ORDER BY updated_at, rowid",
+        delivery_ids,
+    )
+    return [rows.attempt_from(row) for row in found]
+
+
+def stopped_of(connection: Connection, seq: int) -> list[Attempt]:
+    found = connection.execute(
+        f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE event_seq = ? AND delivery_id IS NULL AND {_NOT_REMOVED}"
+        " ORDER BY rowid",
+        (seq,),
+    )
+    return [rows.attempt_from(row) for row in found]
+
+
+def attempt_posting(connection: Connection, message_id: str) -> Attempt | None:
+    row = connection.execute(
+        f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE message_id = ? AND {_NOT_REMOVED}", (message_id,)
+    ).fetchone()
+    return rows.attempt_from(row) if row else None
+
+
+def requests(
+    connection: Connection,
+    vault: Vault,
+    hook_id: str,
+    since: int | None,
+    verdict: str | None,
+    offset: int,
+    count: int,
+) -> list[HookRequest]:
+    found = connection.execute(
+        f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE integration_id = ?1"
+        " AND (?2 IS NULL OR at >= ?2) AND (?3 IS NULL OR verdict = ?3) ORDER BY number DESC LIMIT ?4 OFFSET ?5",
+        (hook_id, since, verdict, count, offset),
     )
     return [rows.request_from(row, vault) for row in found]
 
 
 def request(connection: Connection, vault: Vault, request_id: str) -> HookRequest | None:
     row = connection.execute(f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE id = ?", (request_id,)).fetchone()
+    return rows.request_from(row, vault) if row else None
+
+
+def request_posting(connection: Connection, vault: Vault, hook_id: str, message_id: str) -> HookRequest | None:
+    # a hook keeps few requests, so looking at each of them costs less than an index that every post would pay for
+    row = connection.execute(
+        f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE integration_id = ? AND instr(message_ids, ?)"
+        " ORDER BY number DESC LIMIT 1",
+        (hook_id, rows.dump(message_id)),
+    ).fetchone()
     return rows.request_from(row, vault) if row else None
 
 
@@ -80,12 +133,16 @@ _DELIVERIES = "FROM delivery d LEFT JOIN lane l ON l.id = d.lane_id"
 
 
 def deliveries(
-    connection: Connection, hook_id: str | None, state: str | None, offset: int, count: int
+    connection: Connection, hook_id: str | None, state: str | None, since: int | None, offset: int, count: int
 ) -> tuple[list[Delivery], int]:
-    conditions, values = ["TRUE"], []
-    for column, value in (("d.integration_id", hook_id), ("d.state", state)):
+    conditions, values = ["TRUE"], list[object]()
+    for condition, value in (
+        ("d.integration_id = ?", hook_id),
+        ("d.state = ?", state),
+        ("d.id >= ?", None if since is None else _first_since(connection, since)),
+    ):
         if value is not None:
-            conditions.append(f"{column} = ?")
+            conditions.append(condition)
             values.append(value)
     where = " AND ".join(conditions)
     total = connection.execute(f"SELECT count(*) {_DELIVERIES} WHERE {where}", values).fetchone()[0]
@@ -96,9 +153,33 @@ def deliveries(
     return [rows.delivery_from(row) for row in found], total
 
 
+def _first_since(connection: Connection, since: int) -> int:
+    """Return the id from which on deliveries were queued since a time: found by halving, as ids follow time."""
+    low, high = connection.execute(
+        "SELECT coalesce((SELECT min(id) FROM delivery), 1), coalesce((SELECT max(id) FROM delivery), 0) + 1"
+    ).fetchone()
+    while low < high:
+        middle = (low + high) // 2
+        found = connection.execute(
+            "SELECT created_at FROM delivery WHERE id >= ? ORDER BY id LIMIT 1", (middle,)
+        ).fetchone()
+        if found is not None and found[0] < since:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low)
+
+
 def delivery(connection: Connection, delivery_id: int) -> Delivery | None:
     row = connection.execute(f"SELECT {rows.DELIVERY_COLUMNS} {_DELIVERIES} WHERE d.id = ?", (delivery_id,)).fetchone()
     return rows.delivery_from(row) if row else None
+
+
+def deliveries_of(connection: Connection, seq: int) -> list[Delivery]:
+    found = connection.execute(
+        f"SELECT {rows.DELIVERY_COLUMNS} {_DELIVERIES} WHERE d.event_seq = ? ORDER BY d.id", (seq,)
+    )
+    return [rows.delivery_from(row) for row in found]
 
 
 def counts(connection: Connection, hook_id: str | None) -> Counts:

@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Sequence
 
+from storage.clock import Millis
 from storage.records.event import Event
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.integration import Hook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
 from storage.records.room import Member, Room
 from storage.records.upload import Upload
@@ -138,6 +139,11 @@ def last_event(connection: Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
 
 
+def event_posting(connection: Connection, message_id: str) -> int | None:
+    row = connection.execute("SELECT event_seq FROM message WHERE id = ?", (message_id,)).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def upload(connection: Connection, upload_id: str) -> Upload | None:
     row = connection.execute(f"SELECT {rows.UPLOAD_COLUMNS} FROM upload WHERE id = ?", (upload_id,)).fetchone()
     return rows.upload_from(row) if row else None
@@ -194,3 +200,14 @@ def hook_version(connection: Connection, vault: Vault, hook_id: str, version: in
         "SELECT sealed FROM integration_version WHERE integration_id = ? AND version = ?", (hook_id, version)
     ).fetchone()
     return rows.open_version(row[0], hook_id, version, vault) if row else None
+
+
+def previous_calls(connection: Connection, tokens: Sequence[tuple[str, bytes]]) -> dict[str, PreviousCalls]:
+    found = {}
+    for hook_id, token_hash in tokens:
+        row = connection.execute(
+            "SELECT calls, last_at FROM previous_call WHERE integration_id = ? AND hash = ?", (hook_id, token_hash)
+        ).fetchone()
+        if row is not None:
+            found[hook_id] = PreviousCalls(row[0], Millis(row[1]))
+    return found

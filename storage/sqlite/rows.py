@@ -21,7 +21,7 @@ from storage.ids import (
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
-from storage.records.integration import Hook, IncomingHook, OutgoingHook, SigningKey
+from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousToken, SigningKey
 from storage.records.message import Message
 from storage.records.room import Member, Room, RoomKind
 from storage.records.upload import Upload
@@ -181,6 +181,8 @@ def _hook_identity(hook_id: str) -> str:
 
 def hook_row(hook: Hook, vault: Vault) -> Row:
     everything = asdict(hook)
+    if isinstance(hook, IncomingHook) and hook.previous_token is not None:
+        everything["previous_token"]["hash"] = hook.previous_token.hash.hex()
     secret = {name: everything.pop(name) for name in SECRET_FIELDS if name in everything}
     return (
         hook.id, hook.org_id, "webhook-incoming" if isinstance(hook, IncomingHook) else "webhook-outgoing",
@@ -214,6 +216,9 @@ def _hook(values: dict[str, object]) -> Hook:
     keys = values.get("signing_keys")
     if isinstance(keys, list):
         values["signing_keys"] = tuple(SigningKey(**key) for key in keys)
+    previous = values.get("previous_token")
+    if isinstance(previous, dict):
+        values["previous_token"] = PreviousToken(hash=bytes.fromhex(previous["hash"]), until=previous["until"])
     known = {f.name for f in fields(kind)}
     return kind(**{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type] # our own JSON
 
@@ -228,7 +233,7 @@ DELIVERY_COLUMNS = (
 ATTEMPT_COLUMNS = columns(Attempt)
 REQUEST_COLUMNS = (
     "id, integration_id, slot, number, at, method, verdict, status, error, message_ids,"
-    " body_differed, duration_us, sealed"
+    " body_differed, duration_us, signature, previous_token, sealed"
 )
 
 
@@ -263,6 +268,7 @@ def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> R
     return (
         request.id, request.integration_id, slot, number, request.at, request.method, request.verdict.value,
         request.status, request.error, dump(request.message_ids), request.body_differed, request.duration_us,
+        request.signature, request.previous_token,
         # headers that are not UTF-8 arrive with lone surrogates
         vault.seal(received.encode("utf-8", "surrogatepass"), f"request:{request.id}"),
     )  # fmt: skip
@@ -276,4 +282,5 @@ def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
         body=body.encode("latin-1"), verdict=Verdict(row["verdict"]), status=row["status"],
         error=row["error"], message_ids=tuple(json.loads(row["message_ids"])), dedup_key=dedup_key,
         body_differed=bool(row["body_differed"]), duration_us=row["duration_us"],
+        signature=row["signature"], previous_token=bool(row["previous_token"]),
     )  # fmt: skip

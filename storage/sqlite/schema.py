@@ -35,7 +35,7 @@ CREATE INDEX member_by_user ON member(user_id);
 CREATE TABLE message (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, org_id TEXT NOT NULL, room_id TEXT NOT NULL REFERENCES room(id),
   at INTEGER NOT NULL, user_id TEXT NOT NULL REFERENCES user(id), thread_id TEXT, text TEXT NOT NULL,
-  body TEXT NOT NULL, updated_at INTEGER NOT NULL) STRICT;
+  body TEXT NOT NULL, updated_at INTEGER NOT NULL, event_seq INTEGER) STRICT;
 CREATE INDEX message_by_room ON message(room_id, at, seq);
 CREATE INDEX message_by_thread ON message(thread_id) WHERE thread_id IS NOT NULL;
 CREATE TABLE event (
@@ -58,11 +58,14 @@ CREATE TABLE integration_url (
   url_hash BLOB NOT NULL, integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE,
   PRIMARY KEY (url_hash, integration_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX integration_url_by_integration ON integration_url(integration_id);
+CREATE TABLE previous_call (
+  integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE, hash BLOB NOT NULL,
+  calls INTEGER NOT NULL, last_at INTEGER NOT NULL, PRIMARY KEY (integration_id, hash)) STRICT, WITHOUT ROWID;
 CREATE TABLE hook_request (
   id TEXT PRIMARY KEY, integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE, slot INTEGER NOT NULL,
   number INTEGER NOT NULL, at INTEGER NOT NULL, method TEXT NOT NULL, verdict TEXT NOT NULL, status INTEGER NOT NULL,
   error TEXT, message_ids TEXT NOT NULL, body_differed INTEGER NOT NULL, duration_us INTEGER NOT NULL,
-  sealed BLOB NOT NULL) STRICT;
+  signature TEXT, previous_token INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX hook_request_slot ON hook_request(integration_id, slot);
 CREATE TABLE dedup (
   seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, body_hash BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
@@ -80,17 +83,46 @@ CREATE INDEX delivery_due ON delivery(lane_id, available_at, id) WHERE state = '
 CREATE INDEX delivery_leased ON delivery(lease) WHERE lease IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery(integration_id, id) WHERE state = 'dead';
 CREATE INDEX delivery_by_event ON delivery(event_seq);
+CREATE INDEX delivery_by_integration ON delivery(integration_id, id);
 CREATE TABLE attempt (
   id TEXT PRIMARY KEY, integration_id TEXT NOT NULL, version INTEGER NOT NULL, event_seq INTEGER NOT NULL,
   delivery_id INTEGER, url_hash BLOB, trigger_word TEXT, step TEXT NOT NULL, finished INTEGER NOT NULL,
   failed INTEGER NOT NULL, started_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL,
   status INTEGER, response TEXT, error TEXT, message_id TEXT, called INTEGER NOT NULL) STRICT;
 CREATE INDEX attempt_by_integration ON attempt(integration_id, updated_at);
+CREATE INDEX attempt_by_delivery ON attempt(delivery_id) WHERE delivery_id IS NOT NULL;
+CREATE INDEX attempt_without_delivery ON attempt(event_seq) WHERE delivery_id IS NULL;
+CREATE INDEX attempt_by_message ON attempt(message_id) WHERE message_id IS NOT NULL;
 CREATE TABLE removed (integration_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, room_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
   size INTEGER NOT NULL, type TEXT NOT NULL, confirmed INTEGER NOT NULL, created_at INTEGER NOT NULL) STRICT;
 CREATE INDEX upload_by_user ON upload(user_id);
+CREATE TABLE pending (
+  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, key_hash BLOB NOT NULL, user_id TEXT, place TEXT NOT NULL,
+  sealed BLOB NOT NULL, expires_at INTEGER NOT NULL, tries INTEGER NOT NULL, ended TEXT,
+  UNIQUE (kind, key_hash)) STRICT;
+CREATE INDEX pending_of ON pending(user_id, kind, place) WHERE ended IS NULL;
+CREATE INDEX pending_expiry ON pending(expires_at);
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, org_id TEXT NOT NULL REFERENCES organisation(id),
+  at INTEGER NOT NULL, actor_id TEXT, actor_name TEXT NOT NULL, door TEXT NOT NULL, place TEXT NOT NULL,
+  command TEXT NOT NULL, line TEXT NOT NULL, object_kind TEXT, object_id TEXT, object_name TEXT,
+  outcome TEXT NOT NULL) STRICT;
+CREATE INDEX audit_by_time ON audit(org_id, at);
+CREATE INDEX audit_by_actor ON audit(org_id, actor_id, at);
+CREATE INDEX audit_by_object ON audit(org_id, object_id);
+CREATE INDEX audit_by_object_name ON audit(org_id, object_name COLLATE NOCASE);
+CREATE TABLE workspace (
+  id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id), kind TEXT NOT NULL,
+  name TEXT NOT NULL COLLATE NOCASE, team_id TEXT NOT NULL, unlinked_viewer INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, sealed BLOB NOT NULL,
+  UNIQUE (org_id, name), UNIQUE (org_id, kind, team_id)) STRICT;
+CREATE TABLE account_link (
+  workspace_id TEXT NOT NULL REFERENCES workspace(id) ON DELETE CASCADE, external_id TEXT NOT NULL,
+  external_name TEXT NOT NULL, user_id TEXT NOT NULL REFERENCES user(id), linked_at INTEGER NOT NULL,
+  PRIMARY KEY (workspace_id, external_id)) STRICT, WITHOUT ROWID;
+CREATE INDEX account_link_by_user ON account_link(user_id);
 """
 
 

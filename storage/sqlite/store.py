@@ -12,18 +12,22 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
 from storage.errors import Unavailable, VaultError
-from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
+from storage.records.account import AccountLink
+from storage.records.audit import AuditFilter, AuditRow
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
-from storage.records.hook_request import HookRequest, Passed
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.hook_request import HookRequest, Passed, Verdict
+from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
+from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Room
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
-from storage.sqlite import history, reads, upkeep
+from storage.records.workspace import Workspace, WorkspaceKind
+from storage.sqlite import audits, connected, history, pendings, reads, upkeep
 from storage.sqlite.apply import Applier, Scopes
 from storage.sqlite.checkpoint import Checkpointer
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
@@ -291,19 +295,51 @@ class SqliteStore:
     async def hook_version(self, hook_id: IntegrationId, version: int) -> Hook | None:
         return await self._read(reads.hook_version, self._vault, hook_id, version)
 
+    async def previous_calls(self, hooks: Sequence[IncomingHook]) -> Mapping[IntegrationId, PreviousCalls]:
+        tokens = [(hook.id, hook.previous_token.hash) for hook in hooks if hook.previous_token is not None]
+        found = await self._read(reads.previous_calls, tokens) if tokens else {}
+        return {IntegrationId(hook_id): calls for hook_id, calls in found.items()}
+
     async def accepted(self, hook_id: IntegrationId, key: str) -> bool:
         return await self._read(history.accepted, hook_id, key)
 
     async def attempts(
-        self, hook_ids: Sequence[IntegrationId], *, ascending: bool = False, offset: int = 0, count: int = 50
+        self,
+        hook_ids: Sequence[IntegrationId],
+        *,
+        since: Millis | None = None,
+        failed: bool | None = None,
+        ascending: bool = False,
+        offset: int = 0,
+        count: int = 50,
     ) -> tuple[list[Attempt], int]:
-        return await self._read(history.attempts, hook_ids, ascending, offset, count)
+        return await self._read(history.attempts, hook_ids, since, failed, ascending, offset, count)
 
     async def attempt(self, attempt_id: str) -> Attempt | None:
         return await self._read(history.attempt, attempt_id)
 
-    async def requests(self, hook_id: IntegrationId, *, offset: int = 0, count: int = 50) -> list[HookRequest]:
-        return await self._read(history.requests, self._vault, hook_id, offset, count)
+    async def attempts_of(self, delivery_ids: Sequence[DeliveryId]) -> list[Attempt]:
+        return await self._read(history.attempts_of, delivery_ids)
+
+    async def stopped_of(self, seq: EventSeq) -> list[Attempt]:
+        return await self._read(history.stopped_of, seq)
+
+    async def attempt_posting(self, message_id: MessageId) -> Attempt | None:
+        return await self._read(history.attempt_posting, message_id)
+
+    async def requests(
+        self,
+        hook_id: IntegrationId,
+        *,
+        since: Millis | None = None,
+        verdict: Verdict | None = None,
+        offset: int = 0,
+        count: int = 50,
+    ) -> list[HookRequest]:
+        return await self._read(history.requests, self._vault, hook_id, since, verdict, offset, count)
+
+    async def request_posting(self, hook_id: IntegrationId, message_id: MessageId) -> HookRequest | None:
+        return await self._read(history.request_posting, self._vault, hook_id, message_id)
 
     async def request(self, request_id: str) -> HookRequest | None:
         return await self._read(history.request, self._vault, request_id)
@@ -314,6 +350,10 @@ class SqliteStore:
 
     async def event(self, seq: EventSeq) -> Event | None:
         return await self._read(reads.event, seq)
+
+    async def event_posting(self, message_id: MessageId) -> EventSeq | None:
+        found = await self._read(reads.event_posting, message_id)
+        return None if found is None else EventSeq(found)
 
     async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]:
         return await self._read(reads.events_after, seq, limit)
@@ -335,13 +375,44 @@ class SqliteStore:
         *,
         hook_id: IntegrationId | None = None,
         state: DeliveryState | None = None,
+        since: Millis | None = None,
         offset: int = 0,
         count: int = 50,
     ) -> tuple[list[Delivery], int]:
-        return await self._read(history.deliveries, hook_id, state, offset, count)
+        return await self._read(history.deliveries, hook_id, state, since, offset, count)
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
         return await self._read(history.delivery, delivery_id)
+
+    async def deliveries_of(self, seq: EventSeq) -> list[Delivery]:
+        return await self._read(history.deliveries_of, seq)
+
+    async def pending(self, kind: PendingKind, key: str) -> Pending | None:
+        return await self._read(pendings.pending, self._vault, kind, key, self._clock.now())
+
+    async def pending_of(self, kind: PendingKind, user_id: UserId, place: str) -> Pending | None:
+        return await self._read(pendings.pending_of, self._vault, kind, user_id, place, self._clock.now())
+
+    async def pending_end(self, kind: PendingKind, key: str) -> PendingEnd | None:
+        return await self._read(pendings.pending_end, self._vault, kind, key, self._clock.now())
+
+    async def audit_rows(self, wanted: AuditFilter, *, offset: int = 0, count: int = 20) -> tuple[list[AuditRow], int]:
+        return await self._read(audits.audit_rows, wanted, offset, count)
+
+    async def workspaces(self, org: OrgId) -> list[Workspace]:
+        return await self._read(connected.workspaces, self._vault, org)
+
+    async def workspace(self, org: OrgId, workspace_id: WorkspaceId) -> Workspace | None:
+        return await self._read(connected.workspace, self._vault, org, workspace_id)
+
+    async def workspace_of_team(self, org: OrgId, kind: WorkspaceKind, team_id: str) -> Workspace | None:
+        return await self._read(connected.workspace_of_team, self._vault, org, kind, team_id)
+
+    async def linked(self, org: OrgId, workspace_id: WorkspaceId, external_id: str) -> AccountLink | None:
+        return await self._read(connected.linked, org, workspace_id, external_id)
+
+    async def links_of(self, user_id: UserId) -> list[AccountLink]:
+        return await self._read(connected.links_of, user_id)
 
     async def counts(self, hook_id: IntegrationId | None = None) -> Counts:
         return await self._read(history.counts, hook_id)

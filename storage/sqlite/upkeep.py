@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from storage.errors import Corrupt
+from storage.records.audit import AUDIT_DAYS
+from storage.records.pending import KNOWN_DAYS
 from storage.sqlite.connect import connect, translated
 from storage.vault import Vault
 
@@ -31,6 +33,8 @@ _AGES: tuple[tuple[str, int], ...] = (
     (_OLDEST.format("dedup", "seq", "at", ""), 8),
     (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state IN ('delivered', 'discarded') AND {_NOT_LAST}"), 30),
     (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state = 'dead' AND {_NOT_LAST}"), 90),
+    (_OLDEST.format("audit", "seq", "at", ""), AUDIT_DAYS),
+    ("DELETE FROM pending WHERE seq IN (SELECT seq FROM pending WHERE expires_at < ?2 LIMIT ?1)", KNOWN_DAYS),
     ("DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_at < ?2 LIMIT ?1)", 0),
 )
 """What goes at which age in days (decision 33)."""
@@ -42,6 +46,8 @@ _SEALED: tuple[tuple[str, str, str, str], ...] = (
     ("integration", "rowid", "'integration:' || id", "sealed"),
     ("integration_version", "rowid", "'integration:' || integration_id || ':' || version", "sealed"),
     ("hook_request", "rowid", "'request:' || id", "sealed"),
+    ("pending", "seq", "'pending:' || kind || ':' || hex(key_hash)", "sealed"),
+    ("workspace", "rowid", "'workspace:' || id", "sealed"),
     ("setting", "key", "'setting:' || key", "value"),
 )
 """Every sealed column: table, key, the record's identity as SQL, column."""

@@ -46,7 +46,7 @@ async def test_every_spelling(tmp_path: Path, honeypot: Honeypot) -> None:
 def outgoing_form(url: str) -> dict[str, object]:
     return {
         "type": "webhook-outgoing",
-        "name": "out",
+        "name": "outward",
         "enabled": True,
         "username": "rocket.cat",
         "channel": "#general",

@@ -377,3 +377,16 @@ async def test_regenerating_at_once_leaves_one_token(people: People) -> None:
     tokens = await asyncio.gather(*(people.accounts.regenerate(ann, "ci") for _ in range(3)))
     held = [await people.accounts.authenticate(ann.id, token) for token in tokens if isinstance(token, str)]
     assert held == [None, None, ann]
+
+
+async def test_a_personal_token_alone_tells_who_is_calling(people: People) -> None:
+    """A terminal knows no user id; sessions, which browsers hold, are not taken there (decision 68)."""
+    ann = await people.directory.user_named("ann")
+    assert ann is not None
+    token = await people.accounts.generate(ann, "terminal")
+    assert isinstance(token, str)
+    assert await people.accounts.bearer(token) == ann
+    assert await people.accounts.bearer((await people.session()).token) is None
+    assert await people.accounts.bearer("") is None
+    await people.accounts.remove(ann, "terminal")
+    assert await people.accounts.bearer(token) is None

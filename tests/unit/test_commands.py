@@ -1,60 +1,23 @@
 """Tests of the command set as a door uses it: a line in, an answer out, over services held in memory."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.command import Answer, CommandContext, Mark, StatusFacts, Traffic, load_commands
-from handlers.dispatch import execute
-from handlers.permissions import permissions, visible
+from handlers.command import Answer, Mark
+from handlers.services import Traffic
 from storage.clock import Millis
 from storage.ids import IntegrationId, UserId
 from storage.records.integration import Hook
-from storage.records.queue import Counts
-from storage.records.user import Role, User
-from tests.records import NOON, incoming, outgoing, room, user
+from storage.records.user import Role
+from tests.command_stage import InMemory, code_of
+from tests.records import NOON, incoming, outgoing, user
 
-COMMANDS = load_commands()
 SECRETS = ("CANARY-token", "CANARY-path", "CANARY-user", "CANARY-secret")
 IN_ID, OUT_ID = incoming().id, outgoing().id
 BOB = (UserId("bob"), "bob")
-
-
-@dataclass
-class InMemory:
-    """What one actor may see and do, without a store."""
-
-    actor: User
-    stored: list[Hook]
-    fault: str | None = None
-    failing: frozenset[IntegrationId] = frozenset()
-    seen: dict[IntegrationId, Traffic] = field(default_factory=dict)
-
-    async def hooks(self) -> Sequence[Hook]:
-        seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
-        return sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
-
-    async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
-        return {hook_id: self.seen[hook_id] for hook_id in hook_ids if hook_id in self.seen}
-
-    async def remove_hook(self, hook: Hook) -> str | None:
-        if self.fault is None:
-            self.stored.remove(hook)
-        return self.fault
-
-    async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts:
-        return Counts(queued=41, dead=2, oldest_queued_at=Millis(NOON - 7_200_000))
-
-    async def status(self) -> StatusFacts:
-        return StatusFacts("0.1.0", await self.queue_counts(), self.failing)
-
-    async def holders(self, role: Role) -> Sequence[str]:
-        return ["mia", "tom"]
 
 
 def services(role: Role = Role.ADMIN, *hooks: Hook) -> InMemory:
@@ -68,10 +31,7 @@ def services(role: Role = Role.ADMIN, *hooks: Hook) -> InMemory:
 
 async def typed(line: str, on: InMemory) -> Answer:
     """Run a line as the services' actor in #general."""
-    context = CommandContext(
-        actor=on.actor, room=room(), permissions=permissions(on.actor), services=on, now=NOON, zone=UTC
-    )
-    return await execute(line, context, COMMANDS)
+    return await on.typed(line)
 
 
 async def test_help_lists_what_the_caller_may_run() -> None:
@@ -79,10 +39,14 @@ async def test_help_lists_what_the_caller_may_run() -> None:
     viewer, admin = await typed("help", services(Role.VIEWER)), await typed("help", services())
     assert admin.text == (
         "What you may type\n"
+        "cancel [CODE] - forgets what you were asked about\n"
+        "confirm CODE [NAME…] - does what you were asked about\n"
         "help [topic…] - what you may type\n"
         "in list|show|remove - incoming hooks\n"
+        "list - the hooks of this room, both ways\n"
         "out list|show|remove - outgoing hooks\n"
         "status - how the server and your hooks do\n"
+        "undo - takes your last change here back\n"
         "Next: /hook help NOUN [VERB], or help search WORDS"
     )
     assert "remove" not in viewer.text
@@ -97,13 +61,14 @@ async def test_help_explains_noun_and_verb() -> None:
         (await typed("in list -h", services())).text
         == (await typed("help IN List", services())).text
         == (
-            "in list [--room #ROOM] [--mine] [--disabled] [--page N] - lists the incoming hooks you may see\n"
+            "in list [--room #ROOM] [--mine] [--disabled] - lists the incoming hooks you may see\n"
             "[--room #ROOM] - only those of one room\n"
             "[--mine] - only those you made\n"
             "[--disabled] - only those switched off\n"
             "[--page N] - shows a later page of a list\n"
-            "[--help] - explains the command\n"
+            "[--public] - shows the answer to the room\n"
             "[--json] - answers as JSON\n"
+            "[--help] - explains the command\n"
             "Example: /hook in list\n"
             "Example: /hook in list --room #general --disabled\n"
             "Next: /hook help in"
@@ -135,10 +100,10 @@ async def test_list_shows_state_name_id_place_what_traffic_failures() -> None:
     on = services()
     on.seen[OUT_ID] = Traffic(Millis(NOON - 300_000), 3)
     assert (await typed("in list", on)).text == (
-        f"1 incoming hook\non · ci · {IN_ID} · #general · posts as rocket.cat · no traffic · 0 failures"
+        f"1 incoming hook\n#1 on · ci · {IN_ID} · #general · posts as rocket.cat · no traffic · 0 failures"
     )
     assert (await typed("out list", on)).text == (
-        f"1 outgoing hook\non · ops-bot · {OUT_ID} · every public room · "
+        f"1 outgoing hook\n#1 on · ops-bot · {OUT_ID} · every public room · "
         "sendMessage → https://bot.example.test:8443/… · 5 min ago · 3 failures"
     )
 
@@ -148,13 +113,13 @@ async def test_list_is_paged_and_sifted() -> None:
     hooks = [incoming(id=IntegrationId(f"{n:024x}"), name=f"hook {n:02}", enabled=n % 2 == 0) for n in range(24)]
     on = services(Role.ADMIN, *hooks, incoming(created_by=BOB, channels=("#ops",), name="zz"))
     first = await typed("in list --room #GENERAL --disabled --mine", on)
-    assert first.text.startswith("12 incoming hooks, page 1 of 2\noff · hook 01 · ")
+    assert first.text.startswith("12 incoming hooks, page 1 of 2\n#1 off · hook 01 · ")
     assert first.text.endswith("\nNext page: /hook in list --room #GENERAL --mine --disabled --page 2")
     assert len(first.text.splitlines()) == 12
     second = await typed("in list --room #general --disabled --mine --page 2", on)
     assert [line.split(" · ")[1] for line in second.text.splitlines()[1:]] == ["hook 21", "hook 23"]
     assert (await typed("in list --page 9", on)).code == "invalid"
-    assert (await typed("in list --room #ops", on)).text.startswith("1 incoming hook\non · zz")
+    assert (await typed("in list --room #ops", on)).text.startswith("1 incoming hook\n#1 on · zz")
 
 
 async def test_show_tells_everything_but_secrets() -> None:
@@ -177,7 +142,7 @@ async def test_show_tells_everything_but_secrets() -> None:
         "out show ops-bot",
         "in remove ci",
         "out remove ops-bot",
-        "out remove ops-bot --confirm ops-bot",
+        "out remove ops-bot --dry-run",
     ],
 )
 @pytest.mark.parametrize("flag", ["", " --json"])
@@ -197,52 +162,81 @@ async def test_json_is_a_block_of_the_same_facts() -> None:
 
 
 async def test_remove_asks_for_the_name_first() -> None:
-    """Without the name nothing is removed: effects are counted and the command to type is shown."""
+    """Nothing is removed yet: effects are counted, the command to type is shown, disabling is offered."""
     on = services()
     asked = await typed("out remove ops-bot", on)
-    assert (asked.mark, asked.code, len(on.stored)) == (Mark.WARNING, "confirm", 2)
+    code = code_of(asked)
+    assert (asked.mark, asked.private, len(on.stored)) == (Mark.WARNING, True, 2)
     assert asked.text == (
         f"Warning [confirm]. Remove outgoing hook ops-bot ({OUT_ID})? 41 queued deliveries will be discarded, "
         "and its history goes. This cannot be undone.\n"
-        f"Type: /hook out remove {OUT_ID} --confirm ops-bot"
+        f"Type: /hook confirm {code} ops-bot      (5 min)\n"
+        f"Or: /hook out disable {OUT_ID} (Disable instead) · /hook cancel {code}"
     )
-    wrong = await typed("out remove ops-bot --confirm OPS-BOT", on)
+    assert [(button.label, button.line) for button in asked.buttons] == [
+        ("Disable instead", f"out disable {OUT_ID}"),
+        ("Cancel", f"cancel {code}"),
+    ]
+    wrong = await typed(f"confirm {code} OPS-BOT", on)
     assert (wrong.code, len(on.stored)) == ("invalid", 2)
-    assert "The name must match exactly: ops-bot." in wrong.text
+    assert "The name must match exactly: ops-bot. The code is still good for 5 min." in wrong.text
 
 
 async def test_remove_tells_caller_and_rooms() -> None:
     """With the name the hook is gone, and its rooms read one line in which no name calls anybody."""
     on = services(Role.EDITOR, incoming(name='say "@all"', channels=("#general", "@bob")))
     asked = await typed(f"in remove {IN_ID}", on)
-    command = asked.text.split("Type: /hook ")[1]
+    command = asked.text.split("Type: /hook ")[1].split("      (")[0]
     removed = await typed(command, on)
     assert removed.text == f'Done. Removed incoming hook say "@all" ({IN_ID}).\nNext: /hook in list'
     assert on.stored == []
     assert removed.room_note == 'ann removed incoming hook say "@\u2060all".'
     assert removed.note_channels == ("#general", "@bob")
     assert removed.private
+    assert [(row.command, row.line, row.object_id, row.outcome) for row in on.memory.audit] == [
+        ("in remove", f"in remove {IN_ID}", IN_ID, "done")
+    ]
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "```", '"', " spaced  out ", "-y", "#1", "?", "a=b"])
+async def test_odd_names_are_confirmed_as_shown(name: str) -> None:
+    """Whatever a hook is called, the line that is shown removes it."""
+    on = services(Role.ADMIN, incoming(name=name))
+    asked = await typed(f"in remove {IN_ID}", on)
+    assert isinstance(asked.data, dict)
+    assert (await typed(str(asked.data["command"]), on)).text.startswith("Done. Removed")
+
+
+async def test_list_shows_the_hooks_of_the_room() -> None:
+    """`list` alone means both directions of the room it is typed in; `#2` is its second row."""
+    far = incoming(id=IntegrationId("f" * 24), name="far", channels=("#ops",))
+    on = services(Role.ADMIN, incoming(), far, outgoing())
+    assert [row.split(" · ")[1] for row in (await typed("list", on)).text.splitlines()[1:]] == ["ci", "ops-bot"]
+    assert (await typed("#2", on)).text.startswith("Outgoing hook ops-bot")
+    assert (await typed("in show #1", on)).text.startswith("Incoming hook ci")
+    assert "#3 is no row of your last list here." in (await typed("in show #3", on)).text
+    assert "none is fresh" in (await typed("in show #1", services())).text
 
 
 @pytest.mark.parametrize(
     ("line", "code", "part"),
     [
-        ("in remove bui --confirm builds", "ambiguous", "Did you mean builds?"),
-        ("in remove Twin --confirm Twin", "ambiguous", '"Twin" means 2 hooks.'),
+        ("in remove bui", "ambiguous", "Did you mean builds?"),
+        ("in remove Twin", "ambiguous", '"Twin" means 2 hooks.'),
         ("in show Twin", "ambiguous", f"twin ({'1' * 24}), TWIN ({'2' * 24})"),
         ("Twin", "ambiguous", '"Twin" means 2 hooks.'),
         ("in show bilds", "unknown", "Did you mean builds?"),
         ("in show theirs", "unknown", 'There is no incoming hook "theirs".'),
         ("in show ops-bot", "unknown", 'There is no incoming hook "ops-bot".'),
-        ("in remove builds --confirm builds", "conflict", "It changed meanwhile."),
-        ("undo", "unknown", "Allowed: help, in, out, status"),
+        ("undo", "expired", "There is nothing of yours to undo here"),
+        ("bilds", "unknown", "Did you mean builds?"),
+        ("nonsense", "unknown", "Allowed: cancel, confirm, help, in, list, out, status, undo"),
     ],
 )
 async def test_refusals(line: str, code: str, part: str) -> None:
     """Beginnings are refused where things are lost, doubles listed, and hidden hooks answer like missing ones."""
     twins = [incoming(id=IntegrationId(n * 24), name=name) for n, name in (("1", "twin"), ("2", "TWIN"))]
     on = services(Role.EDITOR, *twins, incoming(name="builds"), incoming(name="theirs", created_by=BOB), outgoing())
-    on.fault = "It changed meanwhile."
     answer = await typed(line, on)
     assert (answer.mark, answer.code) == (Mark.NOT_DONE, code)
     assert part in answer.text

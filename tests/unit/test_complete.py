@@ -6,40 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.command import load_commands
-from handlers.complete import Kind, Names, Suggestion, complete
-from handlers.permissions import permissions
+from handlers.complete import Kind, Suggestion
 from storage.clock import Millis
 from storage.ids import IntegrationId
+from storage.records.integration import Hook
 from storage.records.user import Role
+from tests.command_stage import InMemory
 from tests.records import NOON, incoming, outgoing, user
 
-COMMANDS = load_commands()
-NAMES = Names(
-    hooks=(
-        incoming(name="ci"),
-        incoming(name="ci night", updated_at=Millis(NOON + 1)),
-        incoming(name="other"),
-        outgoing(name="chat"),
-    ),
-    rooms=("general", "ops"),
-)
+HOOKS: list[Hook] = [
+    incoming(name="ci"),
+    incoming(name="ci night", updated_at=Millis(NOON + 1)),
+    incoming(name="other"),
+    outgoing(name="chat"),
+]
 
 
-def offered(line: str, role: Role = Role.ADMIN, names: Names = NAMES, cursor: int | None = None) -> list[Suggestion]:
+async def offered(line: str, role: Role = Role.ADMIN, cursor: int | None = None) -> list[Suggestion]:
     """Complete as Ann in a role, at the end of the line unless told otherwise."""
-    ann = user(role=role)
-    held = permissions(ann)
-    at = len(line) if cursor is None else cursor
-    return complete(line, at, commands=COMMANDS, permits=lambda c: c.allows(ann, held), names=names)
+    return await InMemory(user(role=role), HOOKS).completed(line, cursor)
 
 
 @pytest.mark.parametrize(
     ("line", "inserts"),
     [
-        ("", ["help", "in", "out", "status"]),
+        ("", ["cancel", "confirm", "help", "in", "list", "out", "status", "undo"]),
         ("S", ["status"]),
-        ("c", ['"ci night"', "chat", "ci"]),
+        ("c", ["cancel", "confirm", '"ci night"', "chat", "ci"]),
         ("in ", ["list", "show", "remove"]),
         ("hook SH", ["show"]),
         ("in show ", ['"ci night"', "ci", "other"]),
@@ -47,10 +40,10 @@ def offered(line: str, role: Role = Role.ADMIN, names: Names = NAMES, cursor: in
         ("in show CI", ['"ci night"', "ci"]),
         ('in show "ci n', ['"ci night"']),
         ("in show “ci n", ['"ci night"']),
-        ("in show ci ", ["--help", "--json"]),
-        ("in remove ci ", ["--confirm", "--help", "--json"]),
-        ("in list ", ["--room", "--mine", "--disabled", "--page", "--help", "--json"]),
-        ("in list --mine —", ["--room", "--disabled", "--page", "--help", "--json"]),
+        ("in show ci ", ["--public", "--json", "--help"]),
+        ("in remove ci ", ["--dry-run", "--yes", "--public", "--json", "--help"]),
+        ("in list ", ["--room", "--mine", "--disabled", "--page", "--public", "--json", "--help"]),
+        ("in list --mine —", ["--room", "--disabled", "--page", "--public", "--json", "--help"]),
         ("in list --r", ["--room"]),
         ("in list --room ", ["#general", "#ops"]),
         ("in list --room #o", ["#ops"]),
@@ -60,39 +53,45 @@ def offered(line: str, role: Role = Role.ADMIN, names: Names = NAMES, cursor: in
         ("status x", []),
     ],
 )
-def test_what_is_due_is_offered(line: str, inserts: list[str]) -> None:
+async def test_what_is_due_is_offered(line: str, inserts: list[str]) -> None:
     """Nouns, verbs, then required values, flags only when those are there; the latest changed names come first."""
-    assert [suggestion.insert for suggestion in offered(line)] == inserts
+    assert [suggestion.insert for suggestion in await offered(line)] == inserts
 
 
-def test_suggestion_says_where_it_goes() -> None:
+async def test_suggestion_says_where_it_goes() -> None:
     """A suggestion replaces the word under the cursor, quote included, and what stands behind does not count."""
-    assert offered('in show "ot and more', cursor=11) == [
+    assert await offered('in show "ot and more', cursor=11) == [
         Suggestion("other", "other", f"in {incoming().id}", Kind.NAME, 8)
     ]
 
 
-def test_what_may_not_be_run_is_not_offered() -> None:
+async def test_what_may_not_be_run_is_not_offered() -> None:
     """A viewer is offered no removal, nor anything behind one."""
-    assert [suggestion.insert for suggestion in offered("in ", Role.VIEWER)] == ["list", "show"]
-    assert offered("in remove ", Role.VIEWER) == []
+    assert [suggestion.insert for suggestion in await offered("in ", Role.VIEWER)] == ["list", "show"]
+    assert await offered("in remove ", Role.VIEWER) == []
 
 
 @pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
-def test_ten_of_ten_thousand_come_fast() -> None:
+async def test_ten_of_ten_thousand_come_fast() -> None:
     """At most ten are offered, within 50 ms among 10,000 hooks."""
     hooks = [incoming(id=IntegrationId(f"{n:024x}"), name=f"hook {n}") for n in range(10_000)]
-    names = Names(hooks=hooks)
+    on = InMemory(user(role=Role.ADMIN), list(hooks))
+    visible = await on.hooks()
 
-    def seconds() -> float:
+    async def remembered() -> list[Hook]:  # the directory keeps the list; this test is about what follows
+        return list(visible)
+
+    on.hooks = remembered  # type: ignore[method-assign]  # the same list, not sorted anew
+
+    async def seconds() -> float:
         began = perf_counter()
-        assert len(offered("in show hook", names=names)) == 10
+        assert len(await on.completed("in show hook")) == 10
         return perf_counter() - began
 
-    assert min(seconds() for _ in range(3)) < 0.05
+    assert min([await seconds() for _ in range(3)]) < 0.05
 
 
 @given(st.text(), st.integers())
-def test_no_line_raises(line: str, cursor: int) -> None:
+async def test_no_line_raises(line: str, cursor: int) -> None:
     """Any line and any cursor give at most ten suggestions."""
-    assert len(offered(line, cursor=cursor)) <= 10
+    assert len(await offered(line, cursor=cursor)) <= 10

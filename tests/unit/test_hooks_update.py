@@ -385,22 +385,22 @@ async def test_disabling_is_a_change_with_its_fact(stage: Stage) -> None:
     ("held", "sees"),
     [
         ((), set[str]()),
-        ((MANAGE_INCOMING,), {"in", "own-in"}),
-        ((MANAGE_OUTGOING,), {"out", "own-out"}),
+        ((MANAGE_INCOMING,), {"inward", "own-in"}),
+        ((MANAGE_OUTGOING,), {"outward", "own-out"}),
         ((MANAGE_OWN_INCOMING,), {"own-in"}),
         ((MANAGE_OWN_OUTGOING,), {"own-out"}),
-        ((MANAGE_INCOMING, MANAGE_OWN_OUTGOING), {"in", "own-in", "own-out"}),
+        ((MANAGE_INCOMING, MANAGE_OWN_OUTGOING), {"inward", "own-in", "own-out"}),
         ((MANAGE_OWN_INCOMING, MANAGE_OWN_OUTGOING), {"own-in", "own-out"}),
         ((MANAGE_INCOMING, MANAGE_OWN_INCOMING, MANAGE_OWN_OUTGOING), {"own-in", "own-out"}),
-        ((MANAGE_INCOMING, MANAGE_OUTGOING), {"in", "out", "own-in", "own-out"}),
+        ((MANAGE_INCOMING, MANAGE_OUTGOING), {"inward", "outward", "own-in", "own-out"}),
     ],
 )
 async def test_which_hooks_are_seen(stage: Stage, held: tuple[str, ...], sees: set[str]) -> None:
     """The list follows §4.2, single hooks §4.3; hooks of another organisation are nobody's (decision 6)."""
     actor = user(id=UserId("readerReaderRead2"), username="reader", granted=frozenset(held))
     await stage.put_user(actor)
-    await stage.incoming(name="in")
-    await stage.outgoing(name="out")
+    await stage.incoming(name="inward")
+    await stage.outgoing(name="outward")
     maker = replace(
         actor, granted=frozenset({MANAGE_INCOMING, MANAGE_OWN_INCOMING, MANAGE_OUTGOING, MANAGE_OWN_OUTGOING})
     )
@@ -410,7 +410,7 @@ async def test_which_hooks_are_seen(stage: Stage, held: tuple[str, ...], sees: s
     await stage.store.commit(Changes(new_hooks=(foreign,)))
     stage.directory.clear()
     assert {hook.name for hook in await stage.hooks.visible(actor)} == sees
-    full = {MANAGE_INCOMING: "in", MANAGE_OUTGOING: "out"}
+    full = {MANAGE_INCOMING: "inward", MANAGE_OUTGOING: "outward"}
     for hook in await stage.store.hooks(ORG):
         expected = hook.name in sees or hook.name in {full.get(one) for one in held}
         assert isinstance(await stage.hooks.get(actor, hook.id), Fault) is not expected

@@ -175,11 +175,12 @@ def test_history_never_shows_the_token(token: str | None) -> None:
 
 
 def test_only_a_posted_or_stopped_entry_is_finished() -> None:
-    """`finished` belongs to the steps the contract's table marks, and to the hop limit."""
+    """`finished` belongs to the steps the contract's table marks, and to our own."""
     assert [step for step in vars(steps).values() if isinstance(step, str) and steps.finishes(step)] == [
         "url-response-sent-message",
         "after-http-call-send-message-failed",
         "stopped-by-hop-limit",
+        "muted",
     ]
 
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.answers import not_done
-from handlers.command import Answer, Argument, Call, Command, Commands, Flag, Given, Noun, Values, load_commands
+from handlers.command import Answer, Call, Command, Commands, Noun, load_commands
 from handlers.line import Problem, ProblemKind, Span
 from handlers.nearest import distance, nearest
 from handlers.parse import Parsed, Reading, Unnamed, parse, written
 from handlers.references import resolve
+from handlers.slots import Argument, Flag, Given, Values
 from handlers.values import ValueType, read_value
 from storage.clock import Millis
 from storage.records.user import Role
@@ -139,10 +140,10 @@ def test_short_forms(line: str, words: str, topic: tuple[str, ...]) -> None:
 
 
 def test_lone_unknown_word_may_be_a_reference() -> None:
-    """One word that is no noun is handed on as a reference; `undo`, which does not exist yet, as well."""
-    for word in ("ops-bot", "undo"):
+    """One word that is no noun is handed on as a reference, also with `--json` behind it."""
+    for word in ("ops-bot", "ops-bot --json", "undone"):
         assert isinstance(read(word, COMMANDS), Unnamed)
-    assert isinstance(read("undo now", COMMANDS), Problem)
+    assert isinstance(read("undone now", COMMANDS), Problem)
 
 
 def test_every_example_is_a_command() -> None:
@@ -227,7 +228,7 @@ def test_fault_is_told_in_four_parts() -> None:
         "thing make x --rom …\n"
         "             ^^^^^\n"
         "```\n"
-        "Allowed: --room, --events, --keep, --pass, --loud, --help, --json\n"
+        "Allowed: --room, --events, --keep, --pass, --loud, --public, --json, --help\n"
         "Next: /hook help thing make"
     )
 

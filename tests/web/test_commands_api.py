@@ -31,6 +31,11 @@ async def _run(server: Server, params: str, *, who: dict[str, str] | None = None
     return str(answer["result"])
 
 
+def _code(asked: str) -> str:
+    """Return the code a confirmation asks for."""
+    return asked.split(" confirm ")[1].split()[0]
+
+
 # --- which commands there are -----------------------------------------------------------------------
 
 
@@ -154,12 +159,13 @@ async def test_a_hook_is_listed_shown_and_removed(server: Server) -> None:
     """The first commands work on the same hooks as REST; a removal leaves a note of `rocket.cat` in the room."""
     made = (await server.post("integrations.create", INCOMING))["integration"]
     hook_id = made["_id"]
-    assert f"on · ci · {hook_id} · #general" in await _run(server, "in list")
+    assert f"#1 on · ci · {hook_id} · #general" in await _run(server, "in list")
     shown = await _run(server, "in show ci")
     assert hook_id in shown
     assert made["token"] not in shown
-    assert (await _run(server, "in remove ci")).startswith("Warning [confirm].")
-    assert (await _run(server, "in remove ci --confirm ci")).startswith("Done. Removed incoming hook ci")
+    asked = await _run(server, "in remove ci")
+    assert asked.startswith("Warning [confirm].")
+    assert (await _run(server, f"confirm {_code(asked)} ci")).startswith("Done. Removed incoming hook ci")
     note = (await server.room_messages())[0]
     assert (note["u"]["username"], note["msg"]) == ("rocket.cat", "owner removed incoming hook ci.")
     status, _ = await server.api("GET", "integrations.get", integrationId=hook_id)

@@ -518,7 +518,7 @@ async def test_history_of_outgoing_hooks(server: Server) -> None:
         "integrations.create",
         {
             "type": "webhook-outgoing",
-            "name": "out",
+            "name": "outward",
             "event": "sendMessage",
             "enabled": True,
             "username": "rocket.cat",

@@ -133,7 +133,15 @@ async def slash_command(call: MethodCall) -> object:
     room = await call.services.commands.place(call.user, room_id, thread_id)
     if isinstance(room, Fault):
         return room
-    return await call.services.commands.run(call.user, room, command, params, thread_id=thread_id)
+    trigger_id = given.get("triggerId")
+    return await call.services.commands.run(
+        call.user,
+        room,
+        command,
+        params,
+        thread_id=thread_id,
+        request_id=trigger_id if isinstance(trigger_id, str) else None,
+    )
 
 
 async def load_history(call: MethodCall) -> object:

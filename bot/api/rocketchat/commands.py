@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post
 from bot.api.rocketchat.shapes import list_params, listed
+from bot.flows.room_door import SLASH_COMMANDS, SlashCommand
 from bot.services import Services
-from bot.workspace.commands import SLASH_COMMANDS, SlashCommand
 from handlers.errors import Fault
 from handlers.rocketchat.query import page
 from handlers.rocketchat.views import JsonObject
@@ -58,7 +58,12 @@ async def run(services: Services, request: ApiRequest) -> Reply:
         return target
     command, room = target
     result = await services.commands.run(
-        request.user, room, command, request.text("params") or "", thread_id=request.text("tmid")
+        request.user,
+        room,
+        command,
+        request.text("params") or "",
+        thread_id=request.text("tmid"),
+        request_id=request.text("triggerId"),
     )
     return {"result": result}
 
@@ -69,7 +74,8 @@ async def preview(services: Services, request: ApiRequest) -> Reply:
     target = fault or await _target(services, request)
     if isinstance(target, Fault):
         return target
-    lines = await services.commands.preview(request.user, request.text("params") or "")
+    _, room = target
+    lines = await services.commands.preview(request.user, room, request.text("params") or "")
     items = [{"id": str(number), "type": "text", "value": line} for number, line in enumerate(lines, 1)]
     return {"preview": {"i18nTitle": PREVIEW_TITLE, "items": items}}
 

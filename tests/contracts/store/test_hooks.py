@@ -5,23 +5,25 @@ from dataclasses import replace
 import pytest
 
 from storage.clock import Millis
-from storage.errors import Taken
+from storage.errors import Gone, Taken
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
 from storage.ports import Store
-from storage.records.changes import Changes
-from storage.records.integration import Hook, SigningKey
+from storage.records.changes import Changes, PreviousCall
+from storage.records.integration import Hook, PreviousCalls, PreviousToken, SigningKey
 from storage.records.room import RoomKind
+from tests.contracts.store.units import dedup
 from tests.records import ANN, NOON, ORG, incoming, outgoing, room, user
 
 FULL_INCOMING = incoming(
     enabled=False, channels=("#general", "@ann"), alias="CI", avatar="https://x.test/a.png", emoji=":rocket:",
     script_enabled=True, script="class Script {}", script_engine="vm2", updated_at=NOON + 1,
-    updated_by=(ANN, "ann"), expires_at=NOON + 9, version=7, override_destination=True, secret="shh",
-    dedup="X-Request-Id", keep_requests=False, format="slack",
+    updated_by=(ANN, "ann"), expires_at=NOON + 9, muted_until=NOON + 8, version=7, override_destination=True,
+    secret="shh", dedup="X-Request-Id", keep_requests=False, format="slack",
+    previous_token=PreviousToken(hash=bytes(range(240, 256)), until=Millis(NOON + 7)),
 )  # fmt: skip
 FULL_OUTGOING = outgoing(
     channels=("#general", "all_private_groups"), token=None, alias="Bot", avatar="", emoji=":x:", script="s",
-    updated_by=(ANN, "ann"), expires_at=NOON + 9, version=3, event="userJoined",
+    updated_by=(ANN, "ann"), expires_at=NOON + 9, muted_until=NOON + 8, version=3, event="userJoined",
     urls=("https://a.test/1", "https://b.test/2"), target_room="#ops", trigger_words=("!a", "ü"),
     trigger_word_anywhere=True, run_on_edits=True, impersonate_user=True, retry_failed_calls=True, retry_count=2.5,
     retry_delay="powers-of-two", ordered=True,
@@ -115,3 +117,25 @@ async def test_another_organisation_is_not_listed(store: Store) -> None:
     assert await store.rooms(ORG) == [room()]
     assert await store.hooks(ORG) == [incoming()]
     assert await store.organisation() == ORG
+
+
+async def test_calls_by_the_previous_token_are_counted(store: Store) -> None:
+    """Each call since the rotation counts once, also of a unit that is a duplicate; a new rotation starts anew."""
+    rotated = incoming(previous_token=PreviousToken(hash=b"old", until=Millis(NOON + 9)))
+    other = incoming(id=IntegrationId("65e2f0b72dd9f928ada3e4ff"))
+    await store.commit(Changes(new_hooks=(rotated, other)))
+    assert await store.previous_calls([rotated, other]) == {}
+    for number in (1, 3, 2):
+        call = PreviousCall(integration_id=rotated.id, hash=b"old", at=Millis(NOON + number))
+        await store.commit(Changes(previous_call=call, dedup=dedup("same")))
+    assert await store.previous_calls([rotated, other]) == {rotated.id: PreviousCalls(3, Millis(NOON + 3))}
+    renamed = replace(rotated, name="other", version=2)
+    await store.commit(Changes(put_hooks=(renamed,)))
+    assert (await store.previous_calls([renamed]))[rotated.id].calls == 3
+    again = replace(renamed, previous_token=PreviousToken(hash=b"newer", until=Millis(NOON + 9)), version=3)
+    await store.commit(Changes(put_hooks=(again,)))
+    assert await store.previous_calls([again]) == {}
+    assert await store.previous_calls([rotated]) == {}
+    await store.commit(Changes(drop_hooks=(rotated.id,)))
+    with pytest.raises(Gone):
+        await store.commit(Changes(previous_call=PreviousCall(integration_id=rotated.id, hash=b"newer", at=NOON)))

@@ -11,13 +11,17 @@ from storage.clock import Millis
 from storage.errors import VaultError
 from storage.ids import GENERAL, EventSeq, MessageId
 from storage.ports import Store
+from storage.records.audit import AuditFilter
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
 from storage.records.user import Token, TokenKind
 from tests.clock import ManualClock
 from tests.contracts.store.engine import KEY, OTHER_KEY, SqliteEngine
+from tests.contracts.store.test_audit import row as audit_row
+from tests.contracts.store.test_connected import workspace
+from tests.contracts.store.test_pending import proposal
 from tests.contracts.store.units import claim, dedup, fact, queue_up, request, settle
-from tests.records import ANN, NOON, incoming, message, outgoing
+from tests.records import ANN, NOON, ORG, incoming, message, outgoing
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -32,7 +36,17 @@ async def purge_all(store: Store, now: int) -> int:
 
 @pytest.mark.parametrize(
     ("what", "days"),
-    [("request", 30), ("attempt", 30), ("dedup", 8), ("event", 7), ("delivered", 30), ("dead", 90), ("session", 1)],
+    [
+        ("request", 30),
+        ("attempt", 30),
+        ("dedup", 8),
+        ("event", 7),
+        ("delivered", 30),
+        ("dead", 90),
+        ("session", 1),
+        ("audit", 365),
+        ("pending", 1),
+    ],
 )
 async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what: str, days: int) -> None:
     """Each kind of row is there until its age and gone after (decision 33)."""
@@ -42,7 +56,10 @@ async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what
         hash=b"s" * 16, user_id=ANN, kind=TokenKind.SESSION, name=None, last_part="", created_at=NOON,
         expires_at=Millis(NOON + DAY_MS),
     )  # fmt: skip
-    await store.commit(Changes(request=request(), dedup=dedup(), put_tokens=(session,)))
+    asked = proposal(expires_at=NOON)
+    await store.commit(
+        Changes(request=request(), dedup=dedup(), put_tokens=(session,), audit=(audit_row(0),), pending_put=(asked,))
+    )
     await queue_up(store, outgoing(), ["a", "b"])
     if what in ("delivered", "dead"):
         for leased in (await claim(store, NOON)).leases:
@@ -61,6 +78,10 @@ async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what
                 return (await store.commit(Changes(dedup=dedup(at=NOON + days * DAY_MS)))).duplicate
             case "event":
                 return await store.event(kept) is not None
+            case "audit":
+                return (await store.audit_rows(AuditFilter(org_id=ORG)))[1] > 0
+            case "pending":
+                return await store.pending_end(asked.kind, asked.key) is not None
             case "session":
                 return bool(await store.tokens_of(ANN))
             case _:
@@ -177,6 +198,7 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
     """After rotation the new key alone opens everything and the old one nothing; lookups do not change (8, 30)."""
     await store.commit(Changes(new_hooks=(incoming(secret="shh"), outgoing()), request=request(body=b"kept")))
     await store.commit(Changes(put_hooks=(outgoing(version=2, token="new"),)))
+    await store.commit(Changes(new_workspaces=(workspace(),), pending_put=(proposal(),)))
     for _ in range(250):
         await store.commit(Changes(request=request()))
     looked_up = store.lookup("x")
@@ -184,7 +206,7 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
     both = SqliteEngine(engine.path, engine.clock, keys=(OTHER_KEY, KEY)).open()
     seen: list[tuple[int, int]] = []
     changed = await both.reseal(lambda done, total: seen.append((done, total)))
-    assert changed == 2 + 2 + 200 + 1
+    assert changed == 2 + 2 + 200 + 1 + 2
     assert seen[-1] == (changed, changed)
     assert await both.reseal() == 0
     await both.close()
@@ -194,6 +216,8 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
         assert await new.hook_version(outgoing().id, 1) == outgoing()
         assert len(await new.requests(incoming().id, count=1000)) == 200
         assert new.lookup("x") == looked_up
+        assert await new.workspaces(ORG) == [workspace()]
+        assert await new.pending(proposal().kind, proposal().key) == proposal()
     finally:
         await new.close()
     with pytest.raises(VaultError, match="PATCHBAY_ENCRYPTION_KEY"):

@@ -1,0 +1,1 @@
+"""What commands may ask of the server: one module for each need of a noun, ending with its `DESK`."""

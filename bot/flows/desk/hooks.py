@@ -1,0 +1,47 @@
+"""Hooks of both directions for commands: seen, counted and removed with the caller's rights."""
+
+from collections.abc import Mapping, Sequence
+
+from bot.flows.desks import Caller, Desk, Kit
+from handlers.errors import Fault
+from handlers.services import HOOKS, HookDesk, Traffic
+from storage.ids import IntegrationId
+from storage.records.changes import Changes
+from storage.records.integration import Hook, direction
+from storage.records.queue import Counts
+
+RECENT = 10
+"""How many of a hook's last calls or requests its failures are counted in."""
+
+
+class Hooks:
+    """Implements `handlers.services.HookDesk`."""
+
+    def __init__(self, kit: Kit, caller: Caller) -> None:
+        self._kit = kit
+        self._user = caller.user
+
+    async def hooks(self) -> Sequence[Hook]:
+        return await self._kit.hooks.visible_by_name(self._user)
+
+    async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
+        found = await self._kit.store.passed(hook_ids, RECENT)
+        return {hook_id: Traffic(passed.last_at, passed.failures) for hook_id, passed in found.items()}
+
+    async def remove_hook(self, hook: Hook, also: Changes) -> str | None:
+        current = await self._kit.directory.hook(hook.id)
+        if current is None or current.version != hook.version:
+            return "Somebody else changed it meanwhile; look at it again and repeat."
+        body = {"type": direction(hook).value, "integrationId": hook.id}
+        removed = await self._kit.hooks.remove(self._user, body, also)
+        return removed.bracketed if isinstance(removed, Fault) else None
+
+    async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts:
+        return await self._kit.store.counts(hook_id)
+
+
+def _make(kit: Kit, caller: Caller) -> HookDesk:
+    return Hooks(kit, caller)
+
+
+DESK: Desk = Desk(HOOKS, _make)

@@ -1,0 +1,34 @@
+"""Names a caller may refer to, for completion: hooks they see, rooms they are in, people (commands.md §2.7)."""
+
+from collections.abc import Sequence
+
+from bot.flows.desks import Caller, Desk, Kit
+from handlers.complete import NAMES, Names, Offer
+from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
+
+
+class CallersNames:
+    """Implements `handlers.complete.Names` over what the directory remembers anyway."""
+
+    def __init__(self, kit: Kit, caller: Caller) -> None:
+        self._kit = kit
+        self._caller = caller
+
+    async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
+        directory, user = self._kit.directory, self._caller.user
+        if kind in HOOK_KINDS:
+            return hooks_beginning(await self._kit.hooks.visible(user), kind, typed, most)
+        if kind in ("rooms", "room"):
+            rooms = {f"#{room.name}": "" for room in await directory.rooms_of(user.id) if room.name}
+            return names_beginning(rooms, typed, most)
+        if kind in ("users", "user") and self._caller.unlinked is None:
+            people = {f"@{each.username}": each.role.value for each in await directory.users() if each.active}
+            return names_beginning(people, typed, most)
+        return ()
+
+
+def _make(kit: Kit, caller: Caller) -> Names:
+    return CallersNames(kit, caller)
+
+
+DESK: Desk = Desk(NAMES, _make)

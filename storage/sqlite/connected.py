@@ -1,0 +1,104 @@
+"""Connected chats and the accounts linked there, in their tables (decisions 60, 61)."""
+
+import json
+import sqlite3
+
+from storage.clock import Millis
+from storage.errors import Gone
+from storage.ids import OrgId, UserId, WorkspaceId
+from storage.records.account import AccountLink
+from storage.records.changes import Changes
+from storage.records.workspace import Workspace, WorkspaceKind
+from storage.sqlite.rows import Row, columns, dump
+from storage.vault import Vault
+
+Connection = sqlite3.Connection
+
+_WORKSPACE = "id, org_id, kind, name, team_id, unlinked_viewer, created_at, sealed"
+_LINK = columns(AccountLink)
+
+
+def write(connection: Connection, vault: Vault, unit: Changes) -> None:
+    """Write what a unit says of workspaces and links; raise Gone when a workspace it changes is not there."""
+    for workspace in unit.new_workspaces:
+        connection.execute(
+            f"INSERT INTO workspace ({_WORKSPACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(workspace, vault)
+        )
+    for workspace in unit.put_workspaces:
+        row = _row(workspace, vault)
+        changed = connection.execute(
+            f"UPDATE workspace SET ({_WORKSPACE}) = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?", (*row, workspace.id)
+        )
+        if changed.rowcount == 0:
+            raise Gone
+    for workspace_id in unit.drop_workspaces:
+        connection.execute("DELETE FROM workspace WHERE id = ?", (workspace_id,))
+    for pair in unit.drop_links:
+        connection.execute("DELETE FROM account_link WHERE workspace_id = ? AND external_id = ?", pair)
+    for link in unit.put_links:
+        connection.execute(
+            f"INSERT INTO account_link ({_LINK}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " external_name = excluded.external_name, user_id = excluded.user_id, linked_at = excluded.linked_at",
+            (link.workspace_id, link.external_id, link.external_name, link.user_id, link.linked_at),
+        )
+
+
+def workspaces(connection: Connection, vault: Vault, org: str) -> list[Workspace]:
+    found = connection.execute(f"SELECT {_WORKSPACE} FROM workspace WHERE org_id = ? ORDER BY created_at, id", (org,))
+    return [_from(row, vault) for row in found]
+
+
+def workspace(connection: Connection, vault: Vault, org: str, workspace_id: str) -> Workspace | None:
+    row = connection.execute(
+        f"SELECT {_WORKSPACE} FROM workspace WHERE id = ? AND org_id = ?", (workspace_id, org)
+    ).fetchone()
+    return _from(row, vault) if row else None
+
+
+def workspace_of_team(connection: Connection, vault: Vault, org: str, kind: str, team_id: str) -> Workspace | None:
+    row = connection.execute(
+        f"SELECT {_WORKSPACE} FROM workspace WHERE org_id = ? AND kind = ? AND team_id = ?", (org, kind, team_id)
+    ).fetchone()
+    return _from(row, vault) if row else None
+
+
+def linked(connection: Connection, org: str, workspace_id: str, external_id: str) -> AccountLink | None:
+    row = connection.execute(
+        f"SELECT {_LINK} FROM account_link WHERE workspace_id = ? AND external_id = ?"
+        " AND EXISTS (SELECT 1 FROM workspace WHERE id = workspace_id AND org_id = ?)",
+        (workspace_id, external_id, org),
+    ).fetchone()
+    return _link(row) if row else None
+
+
+def links_of(connection: Connection, user_id: str) -> list[AccountLink]:
+    found = connection.execute(f"SELECT {_LINK} FROM account_link WHERE user_id = ? ORDER BY linked_at", (user_id,))
+    return [_link(row) for row in found]
+
+
+def _identity(workspace_id: str) -> str:
+    return f"workspace:{workspace_id}"
+
+
+def _row(one: Workspace, vault: Vault) -> Row:
+    secrets = dump([one.secret, one.bot_token, one.base_url]).encode()
+    return (
+        one.id, one.org_id, one.kind.value, one.name, one.team_id, one.unlinked_viewer, one.created_at,
+        vault.seal(secrets, _identity(one.id)),
+    )  # fmt: skip
+
+
+def _from(row: sqlite3.Row, vault: Vault) -> Workspace:
+    secret, bot_token, base_url = json.loads(vault.open(row["sealed"], _identity(row["id"])))
+    return Workspace(
+        id=WorkspaceId(row["id"]), org_id=OrgId(row["org_id"]), kind=WorkspaceKind(row["kind"]), name=row["name"],
+        team_id=row["team_id"], secret=secret, bot_token=bot_token, base_url=base_url,
+        unlinked_viewer=bool(row["unlinked_viewer"]), created_at=Millis(row["created_at"]),
+    )  # fmt: skip
+
+
+def _link(row: sqlite3.Row) -> AccountLink:
+    return AccountLink(
+        workspace_id=WorkspaceId(row["workspace_id"]), external_id=row["external_id"],
+        external_name=row["external_name"], user_id=UserId(row["user_id"]), linked_at=Millis(row["linked_at"]),
+    )  # fmt: skip

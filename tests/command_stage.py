@@ -1,0 +1,173 @@
+"""Commands as a door runs them, over services held in memory: a line in, an answer out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+
+from handlers.command import Answer, CommandContext, Commands, Door, Place, Unlinked, load_commands
+from handlers.complete import NAMES, Offer, Suggestion, complete
+from handlers.dispatch import execute
+from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
+from handlers.permissions import permissions, visible
+from handlers.services import HOOKS, JOURNAL, PEOPLE, STATUS, Services, StatusFacts, Traffic, provide
+from storage.clock import Millis
+from storage.errors import Spent
+from storage.ids import IntegrationId, RoomId, UserId
+from storage.records.audit import AuditRow
+from storage.records.changes import Changes, Committed
+from storage.records.integration import Hook
+from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKey, PendingKind
+from storage.records.queue import Counts
+from storage.records.user import Role, User
+from tests.records import NOON, room, user
+
+COMMANDS = load_commands()
+OPEN = Door(name="terminal")
+
+
+class Memory:
+    """Proposals, undo and audit without a store; ends and expires as the store does."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.audit: list[AuditRow] = []
+        self._waiting: dict[PendingKey, Pending] = {}
+        self._ended: dict[PendingKey, PendingEnd] = {}
+
+    async def pending(self, kind: PendingKind, key: str) -> Pending | None:
+        self._expire()
+        return self._waiting.get(PendingKey(kind, key))
+
+    async def pending_of(self, kind: PendingKind, user_id: UserId, place: str) -> Pending | None:
+        self._expire()
+        mine = [p for p in self._waiting.values() if (p.kind, p.user_id, p.place) == (kind, user_id, place)]
+        return mine[-1] if mine else None
+
+    async def pending_end(self, kind: PendingKind, key: str) -> PendingEnd | None:
+        self._expire()
+        return self._ended.get(PendingKey(kind, key))
+
+    async def commit(self, changes: Changes) -> Committed:
+        self._expire()
+        for key in changes.pending_take:
+            if key not in self._waiting:
+                raise Spent
+        for which in changes.pending_clear:
+            for key, pending in list(self._waiting.items()):
+                if (pending.kind, pending.user_id, pending.place) == which:
+                    self._end(key, PendingEnd.REPLACED)
+        for key in changes.pending_take:
+            self._end(key, PendingEnd.TAKEN)
+        for key in changes.pending_try:
+            self._waiting[key] = replace(self._waiting[key], tries=self._waiting[key].tries + 1)
+            if self._waiting[key].tries >= MOST_TRIES:
+                self._end(key, PendingEnd.GUESSED)
+        self._waiting |= {pending.named: pending for pending in changes.pending_put}
+        self.audit += changes.audit
+        return Committed()
+
+    def _expire(self) -> None:
+        for key, pending in list(self._waiting.items()):
+            if pending.expires_at <= self.now:
+                self._end(key, PendingEnd.EXPIRED)
+
+    def _end(self, key: PendingKey, end: PendingEnd) -> None:
+        del self._waiting[key]
+        self._ended[key] = end
+
+
+@dataclass
+class InMemory:
+    """What one actor may see and do, without a store."""
+
+    actor: User
+    stored: list[Hook]
+    fault: str | None = None
+    failing: frozenset[IntegrationId] = frozenset()
+    seen: dict[IntegrationId, Traffic] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
+    rows: Mapping[int, str] = field(default_factory=dict)
+    rooms: Sequence[str] = ("#general", "#ops")
+
+    async def hooks(self) -> Sequence[Hook]:
+        seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
+        return sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
+
+    async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
+        return {hook_id: self.seen[hook_id] for hook_id in hook_ids if hook_id in self.seen}
+
+    async def remove_hook(self, hook: Hook, also: Changes) -> str | None:
+        if self.fault is None:
+            await self.memory.commit(also)
+            self.stored.remove(hook)
+        return self.fault
+
+    async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts:
+        return Counts(queued=41, dead=2, oldest_queued_at=Millis(NOON - 7_200_000))
+
+    async def status(self) -> StatusFacts:
+        return StatusFacts("0.1.0", await self.queue_counts(), self.failing)
+
+    async def holders(self, role: Role) -> Sequence[str]:
+        return ["mia", "tom"]
+
+    async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
+        if kind in HOOK_KINDS:
+            return hooks_beginning(await self.hooks(), kind, typed, most)
+        return names_beginning(dict.fromkeys(self.rooms, ""), typed, most) if kind == "rooms" else ()
+
+    def context(self, door: Door = OPEN, *, place: str = "general", unlinked: Unlinked | None = None) -> CommandContext:
+        """Return what a line of the actor is run in."""
+        here = room() if place == "general" else room(id=RoomId(place), name=place)
+        return CommandContext(
+            actor=self.actor,
+            permissions=frozenset() if unlinked else permissions(self.actor),
+            services=Services(
+                provide(HOOKS, self),
+                provide(PEOPLE, self),
+                provide(STATUS, self),
+                provide(JOURNAL, self.memory),
+                provide(NAMES, self),
+            ),
+            now=self.memory.now,
+            zone=UTC,
+            place=Place(channel=here.id, room=here),
+            door=door,
+            unlinked=unlinked,
+            last_list=self.rows,
+        )
+
+    async def typed(
+        self,
+        line: str,
+        door: Door = OPEN,
+        *,
+        place: str = "general",
+        unlinked: Unlinked | None = None,
+        private: Mapping[str, str] | None = None,
+        commands: Commands = COMMANDS,
+    ) -> Answer:
+        """Run a line as the actor, and remember the list it answers with."""
+        context = replace(self.context(door, place=place, unlinked=unlinked), private=private or {})
+        answer = await execute(line, context, commands)
+        if answer.rows:
+            self.rows = dict(enumerate(answer.rows, answer.first_row))
+        return answer
+
+    async def completed(self, line: str, cursor: int | None = None, commands: Commands = COMMANDS) -> list[Suggestion]:
+        """Complete a line as the actor."""
+        at = len(line) if cursor is None else cursor
+        return await complete(line, at, context=self.context(), commands=commands)
+
+
+def somebody_else(on: InMemory) -> InMemory:
+    """Return another person over the same hooks and proposals."""
+    other = user(id=UserId("bob"), username="bob", role=Role.ADMIN)
+    return InMemory(other, on.stored, memory=on.memory)
+
+
+def code_of(asked: Answer) -> str:
+    """Return the code a confirmation asks for."""
+    assert asked.code == "confirm", asked.text
+    assert isinstance(asked.data, dict)
+    return str(asked.data["code"])
