@@ -15,17 +15,13 @@ from bot.web.forms import FormRoutes, running
 from bot.web.health import HealthRoutes
 from bot.web.hooks import HookRoutes
 from bot.web.limits import RateLimit
-from bot.web.middleware import observe
 from bot.web.rocketchat_app import RocketChatAppRoutes
 from bot.web.terminal import TerminalRoutes
 
 
 def make_app(services: Services) -> web.Application:
     """Wire the doors; nothing is opened here."""
-    app = web.Application(
-        middlewares=[observe(services.clock, services.metrics, services.settings.trusted_proxies)],
-        client_max_size=services.settings.max_body_bytes,
-    )
+    app = web.Application(client_max_size=services.settings.max_body_bytes)
     HookRoutes(
         services.directory,
         services.receive,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from bot.flows.command import CommandFlow
@@ -51,11 +52,12 @@ from storage.vault import Vault, load_key_file, parse_keys
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, folder: Folder, clock: Clock, *, base_url: str, serving: bool
+    settings: Settings, folder: Folder, clock: Clock, *, base_url: str, serving: bool, apart: bool = False
 ) -> AsyncIterator[tuple[Services, FirstStart | None]]:
     """Open a data folder and wire the workspace on it; the first time also fill it.
 
-    `serving` marks the one process that owns the queue. Raises StorageError with one clear sentence.
+    `serving` marks the one process that owns the queue; `apart` writes in a process of its own.
+    Raises StorageError with one clear sentence.
     """
     vault = _vault(settings, folder)
     copy = folder.backups / f"before-migration-{clock.now()}.db"
@@ -66,6 +68,7 @@ async def open_services(
         hook_scopes,
         serving=serving,
         before_migration=lambda: backup(folder.database, copy, None),
+        apart=apart,
     )
     try:
         passwords = Passwords()
@@ -96,7 +99,7 @@ def _vault(settings: Settings, folder: Folder) -> Vault:
     if settings.encryption_key is not None:
         return Vault(parse_keys(settings.encryption_key.get_secret_value()))
     key_file = folder.key_file
-    return Vault(load_key_file(key_file), reread=lambda: load_key_file(key_file))
+    return Vault(load_key_file(key_file), reread=partial(load_key_file, key_file.absolute()))
 
 
 def _wire(
@@ -149,8 +152,7 @@ def _wire(
     store.on_queued(worker.queued)
 
     async def changed_elsewhere() -> None:
-        if settings.encryption_key is None:
-            vault.use_keys(load_key_file(folder.key_file))  # `keys rotate` may have put a new one first
+        vault.refresh()  # `keys rotate` may have put a new one first
         directory.clear()
         await stream.read_elsewhere()
         worker.notify()

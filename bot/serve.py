@@ -19,6 +19,7 @@ from bot.services import Services
 from bot.settings import Settings
 from bot.web.bodies import RUNNER_OPTIONS
 from bot.web.connections import KEEP_ALIVE_S, Connections, allow_connections
+from bot.web.middleware import observe
 from bot.workspace.first_start import FirstStart
 from storage.clock import Clock, SystemClock
 
@@ -62,8 +63,12 @@ async def running(
     *,
     connections: Connections | None = None,
     finish_s: float = FINISH_S,
+    apart: bool = False,
 ) -> AsyncIterator[Running]:
-    """Run a server; leaving stops accepting, finishes requests and deliveries, releases leases, closes the file."""
+    """Run a server; leaving stops accepting, finishes requests and deliveries, releases leases, closes the file.
+
+    `apart` commits in a process of its own, which needs the machine's own clock.
+    """
     async with AsyncExitStack() as stack:
         folder = Folder(settings.data)
         folder.make()
@@ -71,20 +76,23 @@ async def running(
         listener = stack.enter_context(contextlib.closing(listen(settings.host, settings.port)))
         port = listener.getsockname()[1]
         services, first = await stack.enter_async_context(
-            open_services(settings, folder, clock or SystemClock(), base_url=settings.url(port), serving=True)
+            open_services(
+                settings, folder, clock or SystemClock(), base_url=settings.url(port), serving=True, apart=apart
+            )
         )
         await stack.enter_async_context(services.outbound)
         await services.supervisor.start()
         stack.push_async_callback(services.supervisor.stop)
         app = make_app(services)
         connections = connections or Connections(allow_connections(settings.outgoing_concurrency))
-        app.middlewares.insert(0, connections.middleware())
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=GIVE_UP_S, keepalive_timeout=KEEP_ALIVE_S, **RUNNER_OPTIONS
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 # made by setup
+        observed = observe(runner.server.request_handler, services.clock, services.metrics, settings.trusted_proxies)
+        runner.server.request_handler = connections.counting(observed)
         # a site of aiohttp's would take the runner's connections as they are, without limits
         server = await asyncio.get_running_loop().create_server(
             connections.guarding(runner.server), sock=listener, backlog=BACKLOG
@@ -108,7 +116,7 @@ async def serve(settings: Settings, announce: Callable[[Running], None]) -> None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with running(settings) as server:
+    async with running(settings, apart=True) as server:
         gc.collect()
         gc.freeze()  # what the start made lives as long as the process: fewer pauses (delivery.md §8)
         gc.set_threshold(*GC_THRESHOLDS)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any  # attachments are plain JSON, checked before they are read
 
+from msgspec import Struct
+
 from handlers.attachments import attachment_faults, normalise
 from handlers.match import INVALID_LINK, is_picture, type_faults, wrong_type
 
@@ -26,12 +28,11 @@ _FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _PLACES = {key: (field, rank) for field, (keys, _) in _FIELDS.items() for rank, key in enumerate(keys)}
 
-Sent = Mapping[str, tuple[int, str, object]]
+Sent = Mapping[str, tuple[int, str, Any]]
 """What a body says by field: the key's rank, the key, its value."""
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(Struct, frozen=True, gc=False):
     """What an integration shows when the sender names nothing else."""
 
     alias: str | None = None
@@ -39,8 +40,7 @@ class Defaults:
     emoji: str | None = None
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Struct, frozen=True, gc=False):
     """A message as somebody wants it posted; rooms, rights and mentions are not looked at yet.
 
     `has_destination` without `destinations` means that an empty list was sent: nothing can be posted.
@@ -85,7 +85,7 @@ def read_draft(body: object, defaults: Defaults, *, max_chars: int) -> Draft | D
     avatar, emoji = _picture(sent, defaults)
     attachments = body.get("attachments")
     attachments = attachments if isinstance(attachments, list) else []
-    if fault := next(_faults(sent, avatar, attachments), None):
+    if fault := _fault(sent, avatar, attachments):
         return DraftFault(fault, is_code=False)
     draft = _draft(sent, defaults, avatar, emoji, attachments)
     if len(draft.text) > max_chars:
@@ -95,15 +95,23 @@ def read_draft(body: object, defaults: Defaults, *, max_chars: int) -> Draft | D
 
 def _sent(body: Mapping[str, object]) -> Sent:
     """Find what is said and by which key; null and an empty text count as not sent."""
-    found: dict[str, tuple[int, str, object]] = {}
+    found: dict[str, tuple[int, str, Any]] = {}
     for key, value in body.items():
-        place = _PLACES.get(key)
-        if place is None or value is None or value == "":
+        if key not in _PLACES or value is None or value == "":
             continue
-        field, rank = place
+        field, rank = _PLACES[key]
         if field not in found or rank < found[field][0]:
             found[field] = (rank, key, value)
     return found
+
+
+def _fault(sent: Sent, avatar: str | None, attachments: list[object]) -> str | None:
+    """Return the first thing wrong; most bodies say a text and nothing else."""
+    if avatar is None and not attachments and all(type(value) is str for _, _, value in sent.values()):
+        plain = all(_FIELDS[field][1] is _STRING or field == "destination" for field in sent)
+        if plain:
+            return None
+    return next(_faults(sent, avatar, attachments), None)
 
 
 def _faults(sent: Sent, avatar: str | None, attachments: list[object]) -> Iterator[str]:
@@ -126,42 +134,38 @@ def _draft(sent: Sent, defaults: Defaults, avatar: str | None, emoji: str | None
     parse_urls, custom_fields = _value(sent, "parse_urls"), _value(sent, "custom_fields")
     return Draft(
         text=(_text(sent, "text") or "").strip(),
-        destinations=_destinations(sent),
+        destinations=_destinations(sent) if "destination" in sent else (),
         has_destination="destination" in sent,
         alias=_text(sent, "alias") or defaults.alias or None,
         avatar=avatar,
         emoji=emoji,
-        attachments=tuple(normalise(one) for one in attachments),
+        attachments=tuple([normalise(one) for one in attachments]) if attachments else (),
         parse_urls=parse_urls if isinstance(parse_urls, bool) else not attachments,
         groupable=_value(sent, "groupable") is True,
         thread_id=_text(sent, "thread_id"),
-        custom_fields=custom_fields if isinstance(custom_fields, Mapping) else None,
+        custom_fields=custom_fields if isinstance(custom_fields, dict) else None,
     )
 
 
 def _destinations(sent: Sent) -> tuple[str, ...]:
     channel: Any = _value(sent, "destination")
-    names = channel if isinstance(channel, list) else [] if channel is None else [channel]
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(channel if isinstance(channel, list) else [channel]))
 
 
 def _picture(sent: Sent, defaults: Defaults) -> tuple[str | None, str | None]:
     """Return avatar and emoji, at most one of them: sent beats default, then picture beats emoji."""
-    for avatar, emoji in (
-        (_text(sent, "avatar"), _text(sent, "emoji")),
-        (defaults.avatar, defaults.emoji),
-    ):
-        if avatar:
-            return avatar, None
-        if emoji:
-            return None, emoji
-    return None, None
+    if avatar := _text(sent, "avatar"):
+        return avatar, None
+    if emoji := _text(sent, "emoji"):
+        return None, emoji
+    return (defaults.avatar, None) if defaults.avatar else (None, defaults.emoji or None)
 
 
 def _value(sent: Sent, field: str) -> object:
-    return sent[field][2] if field in sent else None
+    value: object = sent[field][2] if field in sent else None
+    return value
 
 
 def _text(sent: Sent, field: str) -> str | None:
-    value = _value(sent, field)
+    value = sent[field][2] if field in sent else None
     return value if isinstance(value, str) else None

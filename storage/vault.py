@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -22,6 +22,7 @@ _KEY_ID = 4
 class _Key:
     id: bytes
     cipher: AESGCM
+    raw: bytes = field(repr=False)
 
 
 class Vault:
@@ -31,7 +32,6 @@ class Vault:
         self,
         keys: Sequence[bytes],
         lookup_key: bytes | None = None,
-        *,
         reread: Callable[[], Sequence[bytes]] | None = None,
     ) -> None:
         """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes.
@@ -48,7 +48,18 @@ class Vault:
         """Take other keys from now on, here and in every vault made from this one (decision 28)."""
         if not keys or any(len(key) != 32 for key in keys):
             raise VaultError("An encryption key must be 32 bytes, written as base64.")
-        self._keys[:] = [_Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key)) for key in keys]
+        self._keys[:] = [
+            _Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key), key) for key in keys
+        ]
+
+    def refresh(self) -> None:
+        """Take the keys as they are now, where it is known how to read them."""
+        if self._reread is not None:
+            self.use_keys(self._reread())
+
+    def __reduce__(self) -> tuple[type["Vault"], tuple[object, ...]]:
+        """Be sent to the process that writes, over a line of its own; never stored."""
+        return Vault, ([key.raw for key in self._keys], self._lookup, self._reread)
 
     def seal(self, plain: bytes, identity: str) -> bytes:
         """Encrypt a value for one record; `identity` (like `integration:65e2…`) must be given to open it."""
@@ -59,8 +70,8 @@ class Vault:
         """Decrypt a sealed value; raise VaultError when no key fits or the record's identity differs."""
         key_id, nonce, rest = sealed[:_KEY_ID], sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
         key = self._key(key_id)
-        if key is None and self._reread is not None:
-            self.use_keys(self._reread())
+        if key is None:
+            self.refresh()
             key = self._key(key_id)
         if key is None:
             raise VaultError

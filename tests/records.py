@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any  # the changes are any fields of the record built
 
+from msgspec import structs
+
 from storage.clock import Millis
 from storage.ids import GENERAL, IntegrationId, MessageId, OrgId, RoomId, UserId
 from storage.records.integration import IncomingHook, OutgoingHook
@@ -55,7 +57,7 @@ def message(**changes: Any) -> Message:
         text="!deploy api v2",
         updated_at=NOON,
     )
-    return replace(plain, **changes)
+    return structs.replace(plain, **changes)
 
 
 def incoming(**changes: Any) -> IncomingHook:

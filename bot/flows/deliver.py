@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol  # Any: bodies come back from the store as parsed JSON
 
 import structlog
+from msgspec import structs
 
 from bot.flows.notices import Notices
 from bot.flows.respond import Respond
@@ -179,7 +180,9 @@ class Deliver:
             fault=type(error).__name__,
         )
         attempt = self._attempt(call, None, step=steps.AFTER_HTTP_CALL, failed=True, error=error_text)
-        return self._settle(call.leased, DeliveryState.DEAD, attempt=replace(attempt, called=False), reason=error_text)
+        return self._settle(
+            call.leased, DeliveryState.DEAD, attempt=structs.replace(attempt, called=False), reason=error_text
+        )
 
     # --- after the call -----------------------------------------------------------------------------
 
@@ -216,7 +219,7 @@ class Deliver:
                 username=_username(call.body),
                 hops=call.hops_after,
             )
-            attempt = replace(
+            attempt = structs.replace(
                 attempt,
                 step=response.step,
                 finished=steps.finishes(response.step),
@@ -236,11 +239,11 @@ class Deliver:
     async def revised(self, leased: Leased, settle: Settle) -> Settle:
         """Build anew what an end causes, after its hook changed meanwhile: a 410 still disables it."""
         if settle.attempt is None or settle.attempt.step != steps.GONE:
-            return replace(settle, changes=None)
+            return structs.replace(settle, changes=None)
         self._directory.clear()  # it has not noticed the change, else there were no conflict
         _, body = unwrap(leased.event)
         host = _host(self._address(leased) or "")
-        return replace(settle, changes=await self._disabling(leased.hook, host, hops=hops_of(body) + 1))
+        return structs.replace(settle, changes=await self._disabling(leased.hook, host, hops=hops_of(body) + 1))
 
     async def _disabling(self, hook: OutgoingHook, host: str, *, hops: int) -> Changes:
         """Return what disables a hook as it is now, and tells so in the room that owns it (decision 42)."""

@@ -1,6 +1,6 @@
 """What `rocket.cat` tells people about their webhooks: an address that died, an answer with no place to go."""
 
-from dataclasses import replace
+from msgspec import structs
 
 from bot.workspace.directory import Directory
 from bot.workspace.posting import Posting, plain
@@ -81,14 +81,14 @@ class Notices:
 def _unheard_by(hook: Hook, changes: Changes) -> Changes:
     """Keep a notice from firing the very hook it is about, which would only fail once more."""
     facts = (
-        replace(
+        structs.replace(
             fact,
             deliveries=tuple(one for one in fact.deliveries if one.integration_id != hook.id),
             stopped=tuple(one for one in fact.stopped if one.integration_id != hook.id),
         )
         for fact in changes.facts
     )
-    return replace(changes, facts=tuple(facts))
+    return structs.replace(changes, facts=tuple(facts))
 
 
 def _named(hook: Hook) -> str:

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
 from bot.flows.respond import ARCHIVED
@@ -29,8 +31,7 @@ DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
 OVERRIDE_DISABLED = "overriding destination channel is disabled for this integration"
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True, gc=False):
     """A request that named a hook and its token, as it came."""
 
     method: str
@@ -43,8 +44,7 @@ class Received:
     """The hash of the hook's token of before the last rotation, when the request named that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True, gc=False):
     """What the sender is told: `error` None is a 200."""
 
     verdict: Verdict
@@ -106,7 +106,7 @@ class Receive:
             found = await self._prepare(hook, poster, received, body)
             if isinstance(found, Prepared):
                 prepared = found
-                result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in found.messages))
+                result = Result(Verdict.POSTED, message_ids=tuple([message.id for message in found.messages]))
             elif key is not None and await self._ledger.accepted(hook.id, key):
                 # the first one stands; whether this one could be posted now does not matter any more
                 result = Result(Verdict.DUPLICATE)
@@ -202,7 +202,8 @@ class Receive:
             integration_id=hook.id,
             at=now,
             method=received.method,
-            headers=tuple(received.headers.items()),
+            # plain text: the names arrive as a class of aiohttp's
+            headers=tuple([(str(name), value) for name, value in received.headers.items()]),
             body=received.raw,
             verdict=result.verdict,
             status=status,

@@ -14,6 +14,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_SUCCESS = b'{"success":true}'
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
@@ -31,7 +32,9 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
 
 def success(body: Mapping[str, object] | None = None) -> web.Response:
     """Return an object as the contract does: `success` is added last."""
-    return answer({**(body or {}), "success": True})
+    if not body:
+        return web.Response(body=_SUCCESS, headers=_HEADERS)
+    return answer({**body, "success": True})
 
 
 def failure(text: str, status: int = 400, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from aiohttp import web
 
 
-def client_address(request: web.Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the right-most address in the chain that is not a trusted proxy's."""
     address = request.remote or ""
     if not trusted or not _inside(address, trusted):

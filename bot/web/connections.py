@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+
+from bot.web.middleware import Handle
 
 HEAD_S: Final = 30.0
 """Seconds in which the head of a request must be complete, from connecting or from its first byte."""
@@ -50,25 +51,22 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self._under_way = 0
         self._idle = asyncio.Event()
-        self._idle.set()
 
     def guarding(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """Return a protocol factory like the one given whose connections are counted here."""
         return lambda: _Connection(self, make())
 
-    def middleware(self) -> Middleware:
-        """Return the middleware that tells which requests are under way; it belongs outside of all others."""
+    def counting(self, handle: Handle) -> Handle:
+        """Return `handle` with its requests counted; it belongs outside of all else."""
 
-        @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        async def counted(request: web.BaseRequest) -> web.StreamResponse:
             connection = self._open.get(request.protocol)
             if connection is not None:
                 connection.busy = True
                 self._heads.pop(connection, None)
             self._under_way += 1
-            self._idle.clear()
             try:
-                return await handler(request)
+                return await handle(request)
             finally:
                 if connection is not None:
                     connection.busy = False
@@ -76,14 +74,16 @@ class Connections:
                 if not self._under_way:
                     self._idle.set()
 
-        return middleware
+        return counted
 
     async def finish(self, seconds: float) -> None:
         """Wait until nothing is under way, but no longer than that."""
         await asyncio.sleep(0)  # what has just arrived begins
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._idle.wait()
+                while self._under_way:
+                    self._idle.clear()
+                    await self._idle.wait()
 
     # --- called by the connections ------------------------------------------------------------------
 

@@ -78,9 +78,10 @@ class HookRoutes:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
         received = self._received(request, hook, raw)
-        refused = await self._signature_refused(hook, received)
-        if refused is not None:
-            return refused
+        if received.signature is not None:
+            refused = await self._signature_refused(hook, received)
+            if refused is not None:
+                return refused
         body = _parse(request, raw)
         if isinstance(body, BodyFault):
             return await self._turned_away(hook, received, body.text, body.status)

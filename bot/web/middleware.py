@@ -1,10 +1,13 @@
-"""Around every request: one wide log line, one measurement, the last net for faults."""
+"""Around every request: one wide log line, one measurement, the last net for faults.
+
+It stands around the whole application and not among its middlewares: those cost each request as much again.
+"""
 
 import logging
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from bot.metrics import Metrics
 from bot.settings import Network
@@ -16,18 +19,19 @@ from storage.ids import timed_id
 
 RETRY_AFTER_S = "5"
 
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""What answers a request of any route; it may raise what routing raises."""
 
-def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Middleware:
-    """Return the middleware; the log names the route's pattern, never path or query (decision 31)."""
+
+def observe(handle: Handle, clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Handle:
+    """Return `handle` observed; the log names the route's pattern, never path or query (decision 31)."""
     log = structlog.get_logger("patchbay.request").bind()
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def observed(request: web.BaseRequest) -> web.StreamResponse:
         started = clock.monotonic()
-        request_id = timed_id(clock.now())
-        fault = None
+        request_id, fault = None, None
         try:
-            response = await handler(request)
+            response = await handle(request)
         except web.HTTPMethodNotAllowed as error:
             response = answer(WRONG_METHOD, 405, {"Allow": ", ".join(sorted(error.allowed_methods))})
         except web.HTTPException as error:
@@ -43,26 +47,30 @@ def observe(clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Mid
             fault = str(error)
             response = failure(f"The stored state cannot be read or written [{error.code}].", 500)
         except Exception as error:  # the server goes on; the log has the trace, the client an id
-            fault = type(error).__name__
+            fault, request_id = type(error).__name__, timed_id(clock.now())
             log.exception("unexpected fault", request_id=request_id)
             response = failure(f"Internal server error; the log names it {request_id}.", 500)
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "-"
+        route = _route(request)
         seconds = clock.monotonic() - started
         if not isinstance(response, web.WebSocketResponse):  # its whole life is no answer time
             metrics.request(route, request.method, response.status, seconds)
-        if not log.is_enabled_for(logging.INFO):
-            return response
-        log.info(
-            "request",
-            request_id=request_id,
-            method=request.method,
-            route=route,
-            status=response.status,
-            duration_ms=round(seconds * 1000, 2),
-            client=client_address(request, trusted),
-            **({"fault": fault} if fault else {}),
-        )
+        if log.is_enabled_for(logging.INFO):
+            log.info(
+                "request",
+                request_id=request_id or timed_id(clock.now()),
+                method=request.method,
+                route=route,
+                status=response.status,
+                duration_ms=round(seconds * 1000, 2),
+                client=client_address(request, trusted),
+                **({"fault": fault} if fault else {}),
+            )
         return response
 
-    return middleware
+    return observed
+
+
+def _route(request: web.BaseRequest) -> str:
+    """Return the pattern of the request's route; a dash where none was found."""
+    found = request.match_info.route.resource if isinstance(request, web.Request) else None
+    return "-" if found is None else found.canonical

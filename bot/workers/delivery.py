@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain, repeat
 from typing import Protocol
 
 import structlog
+from msgspec import structs
 
 from bot.flows.pace import Pace
 from storage.clock import Clock
@@ -209,7 +209,7 @@ class DeliveryWorker:
             except (Taken, Gone):  # the hook or room changed meanwhile
                 revisions += 1
                 if revisions > MOST_REVISIONS:
-                    settle = replace(settle, changes=None)  # the attempt's end stands without what it causes
+                    settle = structs.replace(settle, changes=None)  # the attempt's end stands without what it causes
                 else:
                     settle = await self._attempts.revised(leased, settle)
             except Unavailable as error:

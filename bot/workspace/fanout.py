@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.workspace.directory import Directory
-from handlers.mentions import find_mentions
+from handlers.mentions import NOTHING_NAMED, find_mentions
 from handlers.outgoing import steps
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.hops import MAX_HOPS
@@ -32,6 +32,9 @@ class Named:
     urls: Sequence[JsonObject]
 
 
+_NOBODY = Named((), (), ())
+
+
 class Fanout:
     """Builds facts; which hooks hear them is decided here, once, when they happen (`rocketchat.md` §6)."""
 
@@ -47,7 +50,7 @@ class Fanout:
         body = message_facts(
             message,
             room,
-            participants=await self._directory.participants(room),
+            participants=await self._directory.participants(room) if room.direct_users else (),
             mentions=named.mentions,
             channels=named.channels,
             urls=named.urls if message.parse_urls else (),
@@ -98,6 +101,8 @@ class Fanout:
     async def named(self, text: str) -> Named:
         """Resolve the users, public rooms and addresses a text names; names of nobody are left out."""
         found = find_mentions(text)
+        if found is NOTHING_NAMED:
+            return _NOBODY
         users, rooms = [], []
         for name in found.users:
             if name in ("all", "here"):

@@ -83,11 +83,10 @@ class Linking:
             older = PendingOf(PendingKind.LINK_CODE, user.id, "")
             try:
                 await self._store.commit(merge(Changes(pending_clear=(older,), pending_put=(pending,)), also))
-            except Taken:  # one of 10^12 codes was in use, or something in `also`
-                if left:
-                    continue
-                raise
-            break
+                break
+            except Taken:  # one of 10^12 codes was in use, or something in `also` is
+                if not left:
+                    raise
         return LinkCode(code, expires_at)
 
     async def redeem(self, sender: Sender, code: str, also: Changes = NOTHING) -> User | Fault:

@@ -1,8 +1,9 @@
 """What people do with messages that stand in a room already: edit, delete, react."""
 
 import asyncio
-from dataclasses import replace
 from weakref import WeakValueDictionary
+
+from msgspec import structs
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
@@ -68,7 +69,9 @@ class Messages:
         if len(text) > self._max_chars:
             return Fault(code=MESSAGE_TOO_LONG)
         now = self._clock.now()
-        edited = replace(message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now)
+        edited = structs.replace(
+            message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now
+        )
         author = await self._directory.user(message.user_id) or actor
         fact = await self._fanout.message(edited, room, author, edited=True)
         return await self._put(edited, fact)
@@ -106,7 +109,7 @@ class Messages:
         reactions = {key: value for key, value in reactions.items() if value}
         if len(reactions) > MOST_REACTIONS:
             return Fault("This message has too many different reactions.", "error-not-allowed")
-        changed = replace(message, reactions=reactions, updated_at=self._clock.now())
+        changed = structs.replace(message, reactions=reactions, updated_at=self._clock.now())
         shown = await self._fanout.message(changed, room, actor)
         fact = self._fanout.plain(EventKind.MESSAGE_REACTED, actor, shown.event.body, room)
         return await self._put(changed, fact)

@@ -1,7 +1,8 @@
 """Posting: where a draft may go, in whose name, and everything that putting it there causes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
@@ -30,8 +31,7 @@ NOTHING_POSTED = Fault("unknown-error")
 INVALID_THREAD = Fault("Invalid thread.")
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True, gc=False):
     """Messages about to be posted and what that causes; nothing is written until `changes` is committed."""
 
     made: Changes
@@ -65,8 +65,7 @@ class Prepared:
         return merge(self.made, posted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True, gc=False):
     """A room to post into and what has to be made first."""
 
     room: Room
@@ -105,21 +104,20 @@ class Posting:
                 return place
             if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
                 return INVALID_THREAD
-            if all(place.room.id != other.room.id for other in places):  # a room may be named twice: by name and id
+            # a room may be named twice: by name and id
+            if all(place.room.id != other.room.id for other in places):
                 places.append(place)
-        messages = tuple(
-            self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
-            for place in places
-        )
-        facts = [
-            await self._fanout.message(message, place.room, poster)
-            for message, place in zip(messages, places, strict=True)
-        ]
+        messages: list[Message] = []
+        facts: list[Fact] = []
+        for place in places:
+            message = self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
+            messages.append(message)
+            facts.append(await self._fanout.message(message, place.room, poster))
         return Prepared(
-            merge(*(place.changes for place in places)),
-            messages,
+            merge(*[place.changes for place in places]),
+            tuple(messages),
             tuple(facts),
-            tuple(place.room for place in places),
+            tuple([place.room for place in places]),
             message_id is not None,
         )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
+from msgspec import structs
+
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting, plain
@@ -130,7 +132,7 @@ class Uploads:
         """Post the message that shows a file; both are stored together, and `fileUploaded` hooks hear of it."""
         if max(len(caption.text), len(caption.description)) > self._max_chars:
             return Fault(code=MESSAGE_TOO_LONG)
-        draft = replace(
+        draft = structs.replace(
             plain(caption.text, thread_id=caption.thread_id), attachments=(_attachment(upload, caption.description),)
         )
         prepared = await self._posting.prepare(draft, sender, [upload.room_id], file=_file(upload))

@@ -36,20 +36,20 @@ def message_view(
         "md": _markdown(message.text),
         "_updatedAt": iso(message.updated_at),
     }
-    for key, value in (
-        ("alias", message.alias),
-        ("avatar", message.avatar),
-        ("emoji", message.emoji),
-        ("tmid", message.thread_id),
-        ("customFields", message.custom_fields),
-        ("file", message.file),
-    ):
-        if value is not None:
-            view[key] = value
+    if message.alias is not None:
+        view["alias"] = message.alias
+    if message.avatar is not None:
+        view["avatar"] = message.avatar
+    if message.emoji is not None:
+        view["emoji"] = message.emoji
+    if message.thread_id is not None:
+        view["tmid"] = message.thread_id
+    if message.custom_fields is not None:
+        view["customFields"] = message.custom_fields
+    if message.file is not None:
+        view["file"], view["files"] = message.file, [message.file]
     if message.integration_id is not None:
         view["bot"] = {"i": message.integration_id}
-    if message.file is not None:
-        view["files"] = [message.file]
     if message.reactions:
         view["reactions"] = _reactions(message.reactions)
     if message.edited_at is not None:

@@ -3,15 +3,16 @@
 Plain values (no callbacks) let the writer be a thread now and a process later (delivery.md §8).
 """
 
-from dataclasses import dataclass, fields
 from typing import Any
 
+from msgspec import Struct
+
 from storage.clock import Millis
-from storage.ids import IntegrationId, LaneId, MessageId, RoomId, UserId, WorkspaceId
+from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditRow
 from storage.records.delivery import Attempt, NewDelivery
-from storage.records.event import Event, NewEvent
+from storage.records.event import NewEvent
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook
 from storage.records.message import Message
@@ -22,8 +23,7 @@ from storage.records.user import Token, User
 from storage.records.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """An event with the deliveries it causes; `stopped` are history entries of hooks that must not fire."""
 
     event: NewEvent
@@ -32,8 +32,7 @@ class Fact:
     """Their `event_seq` is filled in when the event gets its number."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dedup:
+class Dedup(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """The id a sender gave its request; unique per hook for 8 days (delivery.md §1)."""
 
     integration_id: IntegrationId
@@ -42,8 +41,7 @@ class Dedup:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreviousCall:
+class PreviousCall(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A request that named the previous token of a hook (commands.md §2.6)."""
 
     integration_id: IntegrationId
@@ -51,8 +49,7 @@ class PreviousCall:
     at: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What to write; every field is a list of records of one kind.
 
     `new_*` must not exist yet, `put_*` insert or replace, `drop_*` remove. Messages and hooks that are `put` must
@@ -107,11 +104,11 @@ NOTHING = Changes()
 """A unit of work that writes nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class Committed(Struct, frozen=True, kw_only=True, gc=False, array_like=True, tag=True):
     """What became of a unit of work."""
 
-    events: tuple[Event, ...] = ()
+    numbers: tuple[EventSeq | None, ...] = ()
+    """The places of its facts in the stream; None for one that was left out."""
     queued: tuple[LaneId, ...] = ()
     """The lanes of the deliveries that were queued, one entry for each."""
     duplicate: bool = False
@@ -126,12 +123,12 @@ def merge(*parts: Changes) -> Changes:
     if len(parts) <= 1:
         return parts[0] if parts else NOTHING
     merged: dict[str, Any] = {}  # Any: each field keeps the type it has in Changes
-    for field in fields(Changes):
-        values = [getattr(part, field.name) for part in parts]
-        if isinstance(field.default, tuple):
-            merged[field.name] = tuple(one for value in values for one in value)
-        elif field.default is False:
-            merged[field.name] = any(values)
+    for name, default in zip(Changes.__struct_fields__, Changes.__struct_defaults__, strict=True):
+        values = [getattr(part, name) for part in parts]
+        if isinstance(default, tuple):
+            merged[name] = tuple(one for value in values for one in value)
+        elif default is False:
+            merged[name] = any(values)
         else:
-            merged[field.name] = next((value for value in values if value is not None), None)
+            merged[name] = next((value for value in values if value is not None), None)
     return Changes(**merged)

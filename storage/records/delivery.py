@@ -1,7 +1,8 @@
 """One event on its way to one endpoint, and every attempt at it (delivery.md)."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from storage.clock import Millis
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId
@@ -19,8 +20,7 @@ class DeliveryState(StrEnum):
     """Its integration or address was removed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
+class NewDelivery(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A delivery about to be queued; `url_hash` names the address without showing it (decision 31)."""
 
     integration_id: IntegrationId
@@ -28,8 +28,7 @@ class NewDelivery:
     trigger_word: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A queued or finished delivery."""
 
     id: DeliveryId
@@ -49,8 +48,7 @@ class Delivery:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One try, as history shows it (`rocketchat.md` §8).
 
     The payload is not kept: it follows from the event and the integration's version.

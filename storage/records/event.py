@@ -1,8 +1,9 @@
 """Accepted facts: what happened in the workspace, in one numbered stream."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from storage.clock import Millis
 from storage.ids import EventSeq, OrgId, RoomId, UserId
@@ -29,8 +30,7 @@ class EventKind(StrEnum):
     INTEGRATION_REMOVED = "integration.removed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewEvent(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A fact about to be stored; `body` is plain JSON, complete enough to build a payload from later."""
 
     kind: EventKind
@@ -41,8 +41,7 @@ class NewEvent:
     body: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event(NewEvent):
+class Event(NewEvent, frozen=True, kw_only=True, gc=False, array_like=True):
     """A stored fact with its place in the stream."""
 
     seq: EventSeq

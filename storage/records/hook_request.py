@@ -1,7 +1,8 @@
 """Requests that reached incoming hooks, kept so that a person sees what came and can replay it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from storage.clock import Millis
 from storage.ids import IntegrationId
@@ -18,16 +19,14 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True, gc=False, array_like=True):
     """What passed through a hook lately: when the last of it, and how many of the last ones failed."""
 
     last_at: Millis
     failures: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookRequest:
+class HookRequest(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One request as received; headers and body are sealed at rest (decision 33)."""
 
     id: str

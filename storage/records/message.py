@@ -1,14 +1,14 @@
 """What a person reads in a room."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from storage.clock import Millis
 from storage.ids import IntegrationId, MessageId, OrgId, RoomId, UserId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One message as it stands now; `attachments` and `custom_fields` are plain JSON."""
 
     id: MessageId

@@ -1,17 +1,16 @@
 """What passes between the queue and its workers (delivery.md §3)."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from storage.clock import Millis
-from storage.ids import DeliveryId, LaneId
+from storage.ids import DeliveryId, EventSeq, LaneId
 from storage.records.changes import Changes
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.integration import OutgoingHook
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leased:
+class Leased(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """A delivery a worker may attempt until its lease ends, with what the attempt needs."""
 
     delivery: Delivery
@@ -22,16 +21,14 @@ class Leased:
     """As it is now, not as it was when the event happened (decision 43)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """The answer to a claim: the leases, and when the next delivery comes due (None: nothing waits)."""
 
     leases: tuple[Leased, ...]
     next_at: Millis | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settle:
+class Settle(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """The end of one attempt; ignored when the lease is no longer the delivery's (fenced)."""
 
     delivery_id: DeliveryId
@@ -48,19 +45,18 @@ class Settle:
     """What else the verdict causes in the same transaction: a posted answer, a disabled hook."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(Struct, frozen=True, kw_only=True, gc=False, array_like=True, tag=True):
     """What became of a settle."""
 
     fenced: bool
     """The lease was no longer the delivery's: nothing was written."""
-    events: tuple[Event, ...] = ()
+    numbers: tuple[EventSeq | None, ...] = ()
+    """The places in the stream of the facts it caused; None for one that was left out."""
     queued: tuple[LaneId, ...] = ()
     """The lanes of the deliveries that what it caused has queued, one entry for each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """The queue at a glance."""
 
     queued: int

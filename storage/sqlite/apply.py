@@ -4,14 +4,15 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, replace
 from operator import attrgetter
+
+from msgspec import structs
 
 from storage.clock import Clock
 from storage.errors import Gone, Taken
 from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId
-from storage.records.changes import Changes, Committed, Dedup, Fact, PreviousCall
-from storage.records.event import Event, EventKind
+from storage.records.changes import Changes, Committed, Dedup, PreviousCall
+from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook
 from storage.records.message import Message
@@ -36,8 +37,8 @@ _ATTEMPTS = f"INSERT INTO attempt ({rows.ATTEMPT_COLUMNS})"
 
 
 _OF_COMMANDS = attrgetter(
-    *(one.name for one in fields(Changes) if one.name.partition("_")[0] in ("pending", "audit")),
-    *(one.name for one in fields(Changes) if one.name.endswith(("_workspaces", "_links"))),
+    *(name for name in Changes.__struct_fields__ if name.partition("_")[0] in ("pending", "audit")),
+    *(name for name in Changes.__struct_fields__ if name.endswith(("_workspaces", "_links"))),
 )
 """What only commands write: asked for at once, because most units are posts."""
 
@@ -218,7 +219,7 @@ class Applier:
     ) -> None:
         new, written = list[Message](), list[rows.Row]()
         for place, unit in units:
-            posted = _posted(results[place]) if unit.new_messages else {}
+            posted = _posted(unit, results[place]) if unit.new_messages else {}
             for message in unit.new_messages:
                 new.append(message)
                 written.append((*rows.message_row(message), posted.get(message.id)))
@@ -263,13 +264,14 @@ class Applier:
         due = self._clock.steady()
         results = []
         for place, unit in units:
-            mine, queued = [], list[LaneId]()
+            numbers, queued = list[EventSeq | None](), list[LaneId]()
             for fact in unit.facts:
-                if fact.event.kind is EventKind.ROOM_JOINED and (fact.event.room_id, fact.event.user_id) in inside:
-                    continue  # somebody else brought the user in meanwhile
+                event = fact.event
+                if event.kind is EventKind.ROOM_JOINED and (event.room_id, event.user_id) in inside:
+                    numbers.append(None)  # somebody else brought the user in meanwhile
+                    continue
                 seq += 1
-                event = _numbered(fact, seq)
-                mine.append(event)
+                numbers.append(EventSeq(seq))
                 events.append(
                     (
                         seq,
@@ -290,7 +292,7 @@ class Applier:
                     at = 0 if lane.ordered else due
                     deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due, *_NEW))
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
-            results.append((place, Committed(events=tuple(mine), queued=tuple(queued))))
+            results.append((place, Committed(numbers=tuple(numbers), queued=tuple(queued))))
         insert_rows(connection, _EVENTS, events)
         insert_rows(connection, _DELIVERIES, deliveries)
         self.write_attempts(connection, attempts)
@@ -335,7 +337,7 @@ class Applier:
             "SELECT body_hash FROM dedup WHERE key = ?", (dedup_digest(dedup.integration_id, dedup.key),)
         ).fetchone()[0]
         differed = first != dedup.body_hash
-        return replace(request, verdict=Verdict.DUPLICATE, message_ids=(), body_differed=differed)
+        return structs.replace(request, verdict=Verdict.DUPLICATE, message_ids=(), body_differed=differed)
 
     def _next_number(self, connection: sqlite3.Connection, hook_id: IntegrationId) -> int:
         last = self._request_numbers.get(hook_id)
@@ -356,18 +358,11 @@ def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:
     return hashlib.blake2b(f"{hook_id} {key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _posted(committed: Committed | None) -> dict[str, EventSeq]:
-    """Return the numbers of the events that tell of new messages, by message id."""
+def _posted(unit: Changes, committed: Committed | None) -> dict[object, EventSeq]:
+    """Return the numbers of the events that tell of a unit's new messages, by message id."""
+    numbers = committed.numbers if committed else ()
     return {
-        event.body["message"]["_id"]: event.seq  # type: ignore[index] # our own facts
-        for event in (committed.events if committed else ())
-        if event.kind is EventKind.MESSAGE_POSTED and "message" in event.body
+        fact.event.body["message"]["_id"]: seq  # type: ignore[index] # our own facts
+        for fact, seq in zip(unit.facts, numbers, strict=False)
+        if seq is not None and fact.event.kind is EventKind.MESSAGE_POSTED and "message" in fact.event.body
     }
-
-
-def _numbered(fact: Fact, seq: int) -> Event:
-    event = fact.event
-    return Event(
-        kind=event.kind, org_id=event.org_id, at=event.at, room_id=event.room_id, user_id=event.user_id,
-        body=event.body, seq=EventSeq(seq),
-    )  # fmt: skip

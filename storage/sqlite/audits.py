@@ -2,12 +2,13 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import fields
 
 from storage.records.audit import AuditFilter, AuditRow
 from storage.sqlite.bulk import insert_rows
 from storage.sqlite.rows import columns
 
-_COLUMNS = columns(AuditRow)
+_COLUMNS = columns(fields(AuditRow))
 _NAMES = _COLUMNS.split(", ")
 
 

@@ -12,6 +12,8 @@ from storage.sqlite.connect import connect
 EVERY_S = 0.2
 RESET_FRAMES = 8_000
 """Pages in the log (32 MB) from which the writer is held for a moment, so that the log starts over."""
+SHRINK_FRAMES = 4 * RESET_FRAMES
+"""Pages from which the log also gives its space back: a long reader had kept it from starting over."""
 READERS_S = 0.02
 """How long a reset waits for readers before it leaves it to the next one."""
 
@@ -49,6 +51,11 @@ class Checkpointer:
 
     def _move(self, connection: sqlite3.Connection) -> None:
         _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if frames >= RESET_FRAMES:
-            with self._turn:  # little is left to move, and nothing new can come
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if frames < RESET_FRAMES:
+            return
+        # once more for what came meanwhile, so that the writer is held only for what comes during that
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with self._turn:
+            # to give the file back and let it grow again would cost every commit after it
+            mode = "TRUNCATE" if frames >= SHRINK_FRAMES else "RESTART"
+            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()

@@ -67,6 +67,7 @@ def connect(path: Path, *, readonly: bool = False, busy_timeout_s: float = BUSY_
             timeout=busy_timeout_s,
             cached_statements=256,
         )
+        connection.row_factory = sqlite3.Row
         try:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import fields
 
 from storage.clock import Millis
 from storage.errors import Gone
@@ -15,7 +16,7 @@ from storage.vault import Vault
 Connection = sqlite3.Connection
 
 _WORKSPACE = "id, org_id, kind, name, team_id, unlinked_viewer, created_at, sealed"
-_LINK = columns(AccountLink)
+_LINK = columns(fields(AccountLink))
 
 
 def write(connection: Connection, vault: Vault, unit: Changes) -> None:

@@ -57,7 +57,8 @@ class Queue:
         self._clock = clock
         self._applier = applier
         self._hooks: dict[IntegrationId, OutgoingHook] = {}
-        self._lease = 0
+        # never the number of a lease that is in hand, also not when only the writer starts again
+        self._lease = clock.steady() * 1000
 
     def forget(self) -> None:
         """Drop what is remembered about integrations."""
@@ -171,7 +172,7 @@ class Queue:
         if causes:
             done = self._applier.apply(connection, [changes for _, changes in causes])
             for (place, _), committed in zip(causes, done, strict=True):
-                results[place] = Settled(fenced=False, events=committed.events, queued=committed.queued)
+                results[place] = Settled(fenced=False, numbers=committed.numbers, queued=committed.queued)
         self._applier.lanes.due(connection, lanes)
         return results
 

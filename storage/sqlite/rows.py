@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
+from typing import Protocol
 
 import orjson
+from msgspec import structs
 
 from storage.clock import Millis
 from storage.ids import (
@@ -41,17 +43,21 @@ def dump(value: object) -> str:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def columns(record: type, *, without: tuple[str, ...] = ()) -> str:
+class _Named(Protocol):
+    name: str
+
+
+def columns(named: Iterable[_Named]) -> str:
     """Return a record's field names as a column list; tables name their columns like the fields."""
-    return ", ".join(f.name for f in fields(record) if f.name not in without)
+    return ", ".join(field.name for field in named)
 
 
 # --- users, tokens, rooms ---------------------------------------------------------------------------
 
-USER_COLUMNS = columns(User)
-TOKEN_COLUMNS = columns(Token)
-ROOM_COLUMNS = columns(Room)
-UPLOAD_COLUMNS = columns(Upload)
+USER_COLUMNS = columns(fields(User))
+TOKEN_COLUMNS = columns(fields(Token))
+ROOM_COLUMNS = columns(fields(Room))
+UPLOAD_COLUMNS = columns(fields(Upload))
 
 
 def user_row(user: User) -> Row:
@@ -130,8 +136,8 @@ def upload_from(row: sqlite3.Row) -> Upload:
 
 MESSAGE_COLUMNS = "id, org_id, room_id, at, user_id, thread_id, text, body, updated_at"
 _MESSAGE_OWN = ("id", "org_id", "room_id", "at", "user_id", "thread_id", "text", "updated_at")
-_MESSAGE_BODY = tuple(f.name for f in fields(Message) if f.name not in _MESSAGE_OWN)
-_MESSAGE_DEFAULTS = {f.name: f.default for f in fields(Message)} | {"reactions": {}}
+_MESSAGE_BODY = tuple(name for name in Message.__struct_fields__ if name not in _MESSAGE_OWN)
+_MESSAGE_DEFAULTS = {field.name: field.default for field in structs.fields(Message)} | {"reactions": {}}
 
 
 def message_row(message: Message) -> Row:
@@ -230,7 +236,7 @@ DELIVERY_COLUMNS = (
     " d.tries, d.receives, max(d.available_at, d.created_at, coalesce(l.not_before, 0)) AS available_at,"
     " d.created_at, d.reason"
 )
-ATTEMPT_COLUMNS = columns(Attempt)
+ATTEMPT_COLUMNS = columns(structs.fields(Attempt))
 REQUEST_COLUMNS = (
     "id, integration_id, slot, number, at, method, verdict, status, error, message_ids,"
     " body_differed, duration_us, signature, previous_token, sealed"

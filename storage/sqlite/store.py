@@ -4,11 +4,11 @@ import asyncio
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
 from storage.errors import Unavailable, VaultError
@@ -28,11 +28,13 @@ from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
 from storage.sqlite import audits, connected, history, pendings, reads, upkeep
-from storage.sqlite.apply import Applier, Scopes
-from storage.sqlite.checkpoint import Checkpointer
+from storage.sqlite.apart import ProcessWriter
+from storage.sqlite.apply import Scopes
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
-from storage.sqlite.queue import ClaimOrder, Queue
-from storage.sqlite.writer import Writer
+from storage.sqlite.engine import Engine, Opening, start
+from storage.sqlite.queue import ClaimOrder
+from storage.sqlite.transactions import Job
+from storage.sqlite.writer import ThreadWriter, Writer
 from storage.vault import Vault
 
 READERS = 3
@@ -45,31 +47,23 @@ Bell = Callable[[Sequence[LaneId]], None]
 class SqliteStore:
     """Implements `storage.ports.Store` on one file; make it with `open_store`."""
 
-    def __init__(
-        self, path: Path, connection: sqlite3.Connection, vault: Vault, clock: Clock, scopes: Scopes, *, serving: bool
-    ) -> None:
-        self._path = path
-        self._connection = connection
-        self._vault = vault
-        self._clock = clock
-        self._applier = Applier(vault, clock, scopes)
-        self._queue = Queue(vault, clock, self._applier)
+    def __init__(self, opening: Opening, connection: sqlite3.Connection, *, apart: bool) -> None:
+        self._path = opening.path
+        self._vault = opening.vault
+        self._clock = opening.clock
         self._listeners: list[Listener] = []
         self._bells: list[Bell] = []
-        self._data_version = _data_version(connection)
-        self._changed_elsewhere = False
         self._closed = False
-        self._purged_to = 0
-        if serving:
-            self._queue.recover(connection)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="patchbay-reader")
         self._reading = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        self._writer = Writer(connection, began=self._look_around, rolled_back=self._forget, committed=self._publish)
-        self._checkpointer: Checkpointer | None = None
-        if serving:
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            self._checkpointer = Checkpointer(path, self._writer.turn)
+        self._writer: Writer[Engine]
+        if apart:
+            self._writer = ProcessWriter(opening, committed=self._publish)
+            connection.close()
+        else:
+            transactions, end = start(connection, opening)
+            self._writer = ThreadWriter(transactions, committed=self._publish, closed=end)
 
     # --- plumbing -----------------------------------------------------------------------------------
 
@@ -83,29 +77,24 @@ class SqliteStore:
         with translated(self._path):
             if connection is None:
                 connection = connect(self._path, readonly=True)
-                connection.row_factory = sqlite3.Row
                 self._reading.connection = connection
                 self._opened.append(connection)
             return query(connection, *args)
 
-    def _look_around(self, connection: sqlite3.Connection) -> None:
-        """Drop what is remembered when another process has written; nothing is written on old knowledge."""
-        version = _data_version(connection)
-        if version != self._data_version:
-            self._data_version, self._changed_elsewhere = version, True
-            self._forget()
-
-    def _forget(self) -> None:
-        self._applier.forget()
-        self._queue.forget()
-
-    def _publish(self, results: list[Any]) -> None:  # Any: results of every kind of write pass here
-        events = [event for result in results if isinstance(result, Committed | Settled) for event in result.events]
-        queued = [lane for result in results if isinstance(result, Committed | Settled) for lane in result.queued]
+    def _publish(self, jobs: Sequence[Job]) -> None:
+        """Tell of a commit: what was queued, then the events, in their order."""
+        events: list[Event] = []
+        queued: list[LaneId] = []
+        for job in jobs:
+            result = job.result
+            if isinstance(result, Committed | Settled):
+                queued += result.queued
+                if result.numbers:
+                    events += _events(job.arguments[0], result.numbers)
         if queued:
             self._ring(queued)
         if events:
-            events.sort(key=lambda event: event.seq)
+            events.sort(key=_number)
             for listener in self._listeners:
                 listener(events)
 
@@ -122,14 +111,11 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what is being written, then close the file."""
-        await self._writer.close()
         self._closed = True
-        if self._checkpointer is not None:
-            await asyncio.to_thread(self._checkpointer.close)
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._opened:
             connection.close()
-        self._connection.close()
+        await self._writer.close()  # last: whoever closes last moves the log into the file
 
     def lookup(self, value: str) -> bytes:
         return self._vault.lookup(value)
@@ -137,7 +123,7 @@ class SqliteStore:
     # --- writes -------------------------------------------------------------------------------------
 
     async def commit(self, changes: Changes) -> Committed:
-        return await self._writer.run_batched(self._applier.apply, changes)
+        return await self._writer.run_many(Engine.commit, changes)
 
     async def make_organisation(self, org: OrgId, name: str, at: Millis) -> None:
         await self._execute("INSERT INTO organisation (id, name, created_at) VALUES (?, ?, ?)", (org, name, at))
@@ -149,7 +135,7 @@ class SqliteStore:
         await self._execute("DELETE FROM attempt WHERE integration_id = ?", (hook_id,))
 
     async def _execute(self, statement: str, values: Sequence[object]) -> None:
-        await self._writer.run(lambda connection: connection.execute(statement, values).rowcount)
+        await self._writer.run(Engine.execute, statement, values)
 
     async def claim(
         self,
@@ -162,44 +148,37 @@ class SqliteStore:
         lane_slots: int,
     ) -> Claimed:
         order = ClaimOrder(now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_slots=lane_slots)
-        return await self._writer.run(lambda connection: self._queue.claim(connection, order))
+        return await self._writer.run(Engine.claim, order)
 
     async def settle(self, settle: Settle) -> Settled:
-        return await self._writer.run_batched(self._queue.settle, settle)
+        return await self._writer.run_many(Engine.settle, settle)
 
     async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
-        replayed = await self._writer.run(lambda connection: self._queue.replay_dead(connection, delivery_ids))
+        replayed = await self._writer.run(Engine.replay_dead, delivery_ids)
         self._ring(())
         return replayed
 
     async def expire_held(self) -> int:
-        return await self._writer.run(self._queue.expire_held)
+        return await self._writer.run(Engine.expire_held)
 
     async def purge(self, now: Millis) -> int:
-        def events(connection: sqlite3.Connection) -> int:
-            gone, self._purged_to = upkeep.purge_events(connection, now, self._purged_to)
-            return gone
-
-        gone = await self._writer.run(lambda connection: upkeep.purge(connection, now) + upkeep.sweep(connection))
-        gone += await self._writer.run(events)
+        gone = await self._writer.run(Engine.purge, now)
+        more = True
         # many events may still be needed: look on, in transactions of their own, until something goes
-        while not gone and self._purged_to:
-            gone += await self._writer.run(events)
+        while more:
+            removed, more = await self._writer.run(Engine.purge_events, now)
+            gone += removed
+            more = more and not gone
         return gone
 
     async def changed_elsewhere(self) -> bool:
-        def report(_: sqlite3.Connection) -> bool:
-            changed, self._changed_elsewhere = self._changed_elsewhere, False
-            return changed
-
-        return await self._writer.run(report)
+        return await self._writer.run(Engine.changed_elsewhere)
 
     async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
         total, done, changed = await self._read(upkeep.sealed_rows), 0, 0
         place: upkeep.Place | None = upkeep.FIRST
         while place is not None:
-            step = partial(upkeep.reseal, vault=self._vault, after=place)
-            place, looked, fresh = await self._writer.run(step)
+            place, looked, fresh = await self._writer.run(Engine.reseal, place)
             done, changed = done + looked, changed + fresh
             if progress:
                 progress(done, max(total, done))
@@ -418,8 +397,20 @@ class SqliteStore:
         return await self._read(history.counts, hook_id)
 
 
-def _data_version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+def _number(event: Event) -> EventSeq:
+    return event.seq
+
+
+def _events(item: Changes | Settle, numbers: Sequence[EventSeq | None]) -> Iterator[Event]:
+    """Return the stored facts of a unit of work with their places in the stream."""
+    changes = item.changes if isinstance(item, Settle) else item
+    for fact, seq in zip(() if changes is None else changes.facts, numbers, strict=True):
+        if seq is not None:
+            new = fact.event
+            yield Event(
+                kind=new.kind, org_id=new.org_id, at=new.at, room_id=new.room_id, user_id=new.user_id,
+                body=new.body, seq=seq,
+            )  # fmt: skip
 
 
 def open_store(
@@ -431,17 +422,18 @@ def open_store(
     serving: bool,
     before_migration: Callable[[], None] | None = None,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
+    apart: bool = False,
 ) -> SqliteStore:
     """Open, migrate and check the file; must run inside an event loop.
 
-    `serving` marks the one process that owns the queue: leases found are void (decision 45).
+    `serving` marks the one process that owns the queue: leases found are void (decision 45). `apart` writes in a
+    child process, which needs a clock and scopes that can be sent there.
     `before_migration` is called when an existing file is about to change (decision 28).
     Raises StorageError with one clear sentence when the file cannot be used.
     """
     existed = path.exists() and path.stat().st_size > 0
     connection = connect(path, busy_timeout_s=busy_timeout_s)
     try:
-        connection.row_factory = sqlite3.Row
         pending = pending_migrations(connection, path)
         make_durable(connection, path)
         if pending:
@@ -450,7 +442,16 @@ def open_store(
             migrate(connection, path)
         with translated(path):
             vault = vault.with_lookup_key(_lookup_key(connection, vault))
-            return SqliteStore(path, connection, vault, clock, scopes, serving=serving)
+            opening = Opening(
+                path=path.absolute(),
+                vault=vault,
+                clock=clock,
+                scopes=scopes,
+                busy_timeout_s=busy_timeout_s,
+                serving=serving,
+                recovering=serving,
+            )
+            return SqliteStore(opening, connection, apart=apart)
     except BaseException:
         connection.close()
         raise

@@ -30,7 +30,7 @@ async def opened(data: Path) -> AsyncIterator[Store]:
     """Open the store of a data folder as its server would."""
     folder = Folder(data)
     vault = Vault(load_key_file(folder.key_file))
-    store = open_store(folder.database, vault, SystemClock(), hook_scopes, serving=True)
+    store = open_store(folder.database, vault, SystemClock(), hook_scopes, serving=True, apart=True)
     try:
         yield store
     finally:

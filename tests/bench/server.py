@@ -74,9 +74,21 @@ def outgoing_hook(url: str, owner: dict[str, str], target: str, channel: str = "
 
 
 def peak_memory_mb(pid: int) -> float:
-    """Return the most memory a process has held; 0 where the system does not tell."""
-    status = Path(f"/proc/{pid}/status")
+    """Return the most memory a server's processes have held; 0 where the system does not tell."""
+    return _memory_mb(pid, "VmHWM")
+
+
+def memory_mb(pid: int) -> float:
+    """Return the memory a server's processes hold now; 0 where the system does not tell."""
+    return _memory_mb(pid, "VmRSS")
+
+
+def _memory_mb(pid: int, what: str) -> float:
+    """Add up a process and its children: the writer is one of them."""
+    status, children = Path(f"/proc/{pid}/status"), Path(f"/proc/{pid}/task/{pid}/children")
     if not status.exists():
         return 0.0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="utf-8"))
-    return int(found[1]) * 1024 / 1e6 if found else 0.0
+    found = re.search(rf"{what}:\s+(\d+) kB", status.read_text(encoding="utf-8"))
+    own = int(found[1]) * 1024 / 1e6 if found else 0.0
+    others = children.read_text(encoding="utf-8").split() if children.exists() else []
+    return own + sum(_memory_mb(int(child), what) for child in others)

@@ -174,9 +174,14 @@ async def faulty(fault: Exception) -> AsyncIterator["TestClient[web.Request, web
     async def fail(_: web.Request) -> web.Response:
         raise fault
 
-    app = web.Application(middlewares=[observe(SystemClock(), Metrics(SystemClock()), ())])
+    app = web.Application()
     app.router.add_get("/fail/{token}", fail)
-    async with TestClient(TestServer(app)) as client:
+    server = TestServer(app)
+    await server.start_server()
+    assert isinstance(server.handler, web.Server)
+    clock = SystemClock()
+    server.handler.request_handler = observe(server.handler.request_handler, clock, Metrics(clock), ())
+    async with TestClient(server) as client:
         yield client
 
 

@@ -1,10 +1,10 @@
 """The history of outgoing hooks: shown, cleared, and run again with what stands there now."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from handlers.errors import Fault
 from handlers.permissions import MANAGE_OUTGOING, MANAGE_OWN_OUTGOING
@@ -45,7 +45,7 @@ async def entry_id(bench: Bench) -> str:
 async def test_replay_calls_with_the_message_as_it_is_now(bench: Bench, receiver: Receiver) -> None:
     """A replay is a delivery of its own: same address and event, today's text, an entry of its own."""
     said = await bench.message(str(receiver.bodies[0]["message_id"]))
-    edited = replace(said, text="!deploy again")
+    edited = structs.replace(said, text="!deploy again")
     fact = bench.fanout.plain(EventKind.MESSAGE_DELETED, OWNER, {})
     await bench.store.commit(Changes(put_messages=(edited,), facts=(fact,)))
     assert await bench.replay.replay(OWNER, HOOK, await entry_id(bench)) is None

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+from msgspec import structs
+
 from storage.ids import IntegrationId, random_text
 from storage.ports import Store
 from storage.records.changes import Changes, Fact
@@ -53,8 +55,9 @@ async def test_attempts_are_paged_by_last_change(store: Store) -> None:
         )
         for number in range(4)
     ]  # fmt: skip
-    (fact,) = (await store.commit(Changes(facts=(Fact(event=event(), stopped=tuple(stopped)),)))).events
-    written = [replace(one, event_seq=fact.seq) for one in stopped]
+    (seq,) = (await store.commit(Changes(facts=(Fact(event=event(), stopped=tuple(stopped)),)))).numbers
+    assert seq is not None
+    written = [structs.replace(one, event_seq=seq) for one in stopped]
     assert await store.attempts([outgoing().id, OTHER]) == (written[::-1], 4)
     assert await store.attempts([outgoing().id], ascending=True, offset=1, count=1) == ([written[1]], 3)
     assert await store.attempts([]) == ([], 0)

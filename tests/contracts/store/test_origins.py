@@ -1,6 +1,6 @@
 """What made a message and what it caused: request, outgoing call, event, deliveries and their attempts."""
 
-from dataclasses import replace
+from msgspec import structs
 
 from storage.clock import Millis
 from storage.ids import EventSeq, IntegrationId, MessageId
@@ -29,10 +29,11 @@ async def test_a_message_leads_to_its_event_and_deliveries(store: Store) -> None
     first, second = message(id=MessageId("m1")), message(id=MessageId("m2"))
     await store.commit(Changes(facts=(Fact(event=event()),)))
     done = await store.commit(posted(first, second, fires=True, store=store))
-    assert [await store.event_posting(one.id) for one in (first, second)] == [one.seq for one in done.events]
-    await store.commit(Changes(put_messages=(replace(second, text="edited"),)))
+    assert [await store.event_posting(one.id) for one in (first, second)] == list(done.numbers)
+    await store.commit(Changes(put_messages=(structs.replace(second, text="edited"),)))
     seq = await store.event_posting(second.id)
-    assert seq == done.events[1].seq
+    assert seq is not None
+    assert seq == done.numbers[1]
     (delivery,) = await store.deliveries_of(seq)
     assert delivery.event_seq == seq
     assert await store.deliveries_of(EventSeq(99)) == []
@@ -82,9 +83,10 @@ async def test_hooks_that_were_not_called_are_found_by_event(store: Store) -> No
     """Muted or stopped hooks stand beside the deliveries of an event; attempts at those do not."""
     quiet = attempt(delivery_id=None, step="muted", called=False)
     done = await store.commit(Changes(facts=(Fact(event=event(), stopped=(quiet, attempt())),)))
-    (fact,) = done.events
-    assert [one.id for one in await store.stopped_of(fact.seq)] == [quiet.id]
-    assert await store.stopped_of(EventSeq(fact.seq + 1)) == []
+    (seq,) = done.numbers
+    assert seq is not None
+    assert [one.id for one in await store.stopped_of(seq)] == [quiet.id]
+    assert await store.stopped_of(EventSeq(seq + 1)) == []
 
 
 async def test_requests_are_found_by_time_and_verdict(store: Store) -> None:

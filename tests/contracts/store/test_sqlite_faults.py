@@ -14,6 +14,7 @@ from storage.errors import StorageFull, Unavailable
 from storage.ids import GENERAL, MessageId
 from storage.ports import Store
 from storage.records.changes import Changes
+from storage.sqlite.engine import Engine
 from storage.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.contracts.store.engine import SqliteEngine
@@ -54,12 +55,12 @@ async def test_a_file_at_its_limit_heals(store: SqliteStore) -> None:
     """When SQLite may not grow the file, the unit fails whole with StorageFull; with room again it goes on."""
     await store.commit(Changes(new_hooks=(incoming(),)))
     # the one way to have SQLite itself say "full" on any machine; a setting of the connection that writes
-    await store._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 200").fetchone())
+    await store._writer.run(Engine.execute, "PRAGMA max_page_count = 200", ())
     acknowledged, fault = await fill_up(store)
     assert isinstance(fault, StorageFull)
     assert "free some space" in str(fault)
     await all_or_nothing(store, acknowledged)
-    await store._writer.run(lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone())
+    await store._writer.run(Engine.execute, "PRAGMA max_page_count = 1000000", ())
     await store.commit(big_unit(9999))
     await all_or_nothing(store, acknowledged + 1)
 

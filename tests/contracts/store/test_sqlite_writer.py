@@ -9,7 +9,8 @@ import pytest
 
 from storage.errors import StorageError, Taken
 from storage.sqlite.connect import connect, make_durable
-from storage.sqlite.writer import BATCH_ROWS, Writer
+from storage.sqlite.transactions import BATCH_ROWS, Transactions
+from storage.sqlite.writer import ThreadWriter
 from tests.contracts.store.engine import SqliteEngine
 
 
@@ -30,8 +31,11 @@ class Watch:
         self.committed: list[list[object]] = []
         self.rolled_back = 0
         connection.set_trace_callback(self.statements.append)
-        self.writer = Writer(
-            connection, began=lambda _: None, rolled_back=self._rolled_back, committed=self.committed.append
+        transactions = Transactions(connection, connection, began=lambda: None, rolled_back=self._rolled_back)
+        self.writer: ThreadWriter[sqlite3.Connection] = ThreadWriter(
+            transactions,
+            committed=lambda jobs: self.committed.append([job.result for job in jobs]),
+            closed=lambda: None,
         )
 
     def _rolled_back(self) -> None:
@@ -57,7 +61,7 @@ async def test_everything_that_waits_shares_a_commit(connection: sqlite3.Connect
     free = threading.Event()
     holding = asyncio.ensure_future(watch.writer.run(lambda _: free.wait(10)))
     await asyncio.sleep(0)
-    waiting = [asyncio.ensure_future(watch.writer.run_batched(insert, number)) for number in range(300)]
+    waiting = [asyncio.ensure_future(watch.writer.run_many(insert, number)) for number in range(300)]
     await asyncio.sleep(0)
     free.set()
     assert await asyncio.gather(*waiting) == [number * 10 for number in range(300)]
@@ -73,7 +77,7 @@ async def test_the_guilty_fail_alone(connection: sqlite3.Connection) -> None:
     free = threading.Event()
     holding = asyncio.ensure_future(watch.writer.run(lambda _: free.wait(10)))
     items = [1, 2, 1, -5, 3]
-    waiting = [asyncio.ensure_future(watch.writer.run_batched(insert, item)) for item in items]
+    waiting = [asyncio.ensure_future(watch.writer.run_many(insert, item)) for item in items]
     await asyncio.sleep(0)
     free.set()
     await holding

@@ -1,8 +1,9 @@
 """Builders of what the storage suite writes beside the shared records: facts, requests, attempts, settles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any  # the changes are any fields of the record built
+
+from msgspec import structs
 
 from storage.clock import Millis
 from storage.ids import GENERAL, DeliveryId, EventSeq, IntegrationId, LaneId, random_text
@@ -20,7 +21,7 @@ LEASE_MS = 60_000
 
 def event(**changes: Any) -> NewEvent:
     plain = NewEvent(kind=EventKind.MESSAGE_POSTED, org_id=ORG, at=NOON, room_id=GENERAL, body={"text": "hi"})
-    return replace(plain, **changes)
+    return structs.replace(plain, **changes)
 
 
 def fact(**changes: Any) -> Fact:
@@ -39,7 +40,7 @@ def request(**changes: Any) -> HookRequest:
         verdict=Verdict.POSTED,
         status=200,
     )
-    return replace(plain, **changes)
+    return structs.replace(plain, **changes)
 
 
 def dedup(key: str = "id-1", body_hash: bytes = b"same", at: int = NOON) -> Dedup:
@@ -62,7 +63,7 @@ def attempt(**changes: Any) -> Attempt:
         updated_at=NOON,
         duration_ms=12,
     )
-    return replace(plain, **changes)
+    return structs.replace(plain, **changes)
 
 
 async def queue_up(store: Store, hook: OutgoingHook, texts: Sequence[str], urls: Sequence[str] | None = None) -> None:

@@ -1,0 +1,93 @@
+"""What the commands of hooks ask of the server beside finding them: writing one, trying one, its history."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from handlers.errors import Fault
+from handlers.hooks.wish import Wish
+from handlers.services import Need
+from storage.clock import Millis
+from storage.ids import IntegrationId
+from storage.records.changes import Changes
+from storage.records.delivery import Attempt
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
+
+
+class HookWork(Protocol):
+    """Makes and changes hooks with the caller's rights (`rocketchat.md` §4); each write holds `also` or does not be."""
+
+    def address(self, hook: IncomingHook) -> str:
+        """Return where senders post to; it holds the token."""
+        ...
+
+    async def judge(self, way: Direction, hook: Hook | None, wish: Wish) -> Fault | None:
+        """Return why a hook may not be made (None) or become as wished, without writing anything."""
+        ...
+
+    async def make(self, way: Direction, hook_id: IntegrationId, wish: Wish, also: Changes) -> Hook | Fault: ...
+
+    async def change(self, hook: Hook, wish: Wish, also: Changes) -> Hook | Fault:
+        """Change a hook at the version seen."""
+        ...
+
+    async def rotate(self, hook: Hook, keep_until: Millis | None, also: Changes) -> Hook | Fault:
+        """Give a hook a new token, and a signed outgoing one a new key; the old one of an incoming hook works on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What a test or a replay has put where."""
+
+    rooms: tuple[str, ...]
+    message_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One attempt with where it went: scheme, host and port only (decision 31)."""
+
+    attempt: Attempt
+    address: str | None
+    """None once the address was removed."""
+
+
+class HookTrials(Protocol):
+    """Runs hooks at a person's wish, and remembers what ran."""
+
+    async def post(self, hook: IncomingHook, body: object, mark: str, also: Changes) -> Posted | Fault:
+        """Post a body as if it had come to the hook's address, `mark` before its text."""
+        ...
+
+    async def fire(self, hook: OutgoingHook, also: Changes) -> int | Fault:
+        """Queue a made-up event of the hook's kind for each of its addresses; returns how many."""
+        ...
+
+    async def requests(
+        self, hook: IncomingHook, *, since: Millis | None, failed: bool, offset: int, count: int
+    ) -> tuple[Sequence[HookRequest], int]:
+        """Return a page of what came to a hook, newest first, and how much there is."""
+        ...
+
+    async def calls(
+        self, hook: OutgoingHook, *, since: Millis | None, failed: bool, offset: int, count: int
+    ) -> tuple[Sequence[Called], int]:
+        """Return a page of a hook's attempts, newest first, and how many there are."""
+        ...
+
+    async def request(self, hook: IncomingHook, request_id: str) -> HookRequest | None: ...
+    async def call(self, hook: OutgoingHook, attempt_id: str) -> Attempt | None: ...
+
+    async def post_again(self, hook: IncomingHook, request: HookRequest, mark: str, also: Changes) -> Posted | Fault:
+        """Format a kept request again and post it, `mark` before its text."""
+        ...
+
+    async def call_again(self, hook: OutgoingHook, attempt: Attempt, also: Changes) -> Fault | None:
+        """Run the event of an attempt again (`rocketchat.md` §8)."""
+        ...
+
+
+HOOK_WORK: Need[HookWork] = Need("hook-work")
+HOOK_TRIALS: Need[HookTrials] = Need("hook-trials")
