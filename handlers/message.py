@@ -26,6 +26,7 @@ _FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "thread_id": (("tmid",), _STRING),
     "custom_fields": (("customFields",), ("object",)),
 }
+_DESTINATIONS = frozenset(_FIELDS["destination"][0])
 _PLACES = {key: (field, rank) for field, (keys, _) in _FIELDS.items() for rank, key in enumerate(keys)}
 
 Sent = Mapping[str, tuple[int, str, Any]]
@@ -74,12 +75,12 @@ def not_an_object(body: object) -> DraftFault:
 
 def names_destination(body: object) -> bool:
     """Tell whether a body names its destination, which a hook may forbid before reading on (§5.1 step 7)."""
-    return isinstance(body, Mapping) and any(body.get(key) not in (None, "") for key in _FIELDS["destination"][0])
+    return isinstance(body, dict) and any(body.get(key) not in (None, "") for key in _DESTINATIONS & body.keys())
 
 
 def read_draft(body: object, defaults: Defaults, *, max_chars: int) -> Draft | DraftFault:
     """Return the message a body in Rocket.Chat shape asks for, or the first thing wrong with it."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return not_an_object(body)
     sent = _sent(body)
     avatar, emoji = _picture(sent, defaults)
@@ -107,9 +108,11 @@ def _sent(body: Mapping[str, object]) -> Sent:
 
 def _fault(sent: Sent, avatar: str | None, attachments: list[object]) -> str | None:
     """Return the first thing wrong; most bodies say a text and nothing else."""
-    if avatar is None and not attachments and all(type(value) is str for _, _, value in sent.values()):
-        plain = all(_FIELDS[field][1] is _STRING or field == "destination" for field in sent)
-        if plain:
+    if avatar is None and not attachments:
+        for field, (_, _, value) in sent.items():
+            if type(value) is not str or "string" not in _FIELDS[field][1]:
+                break
+        else:
             return None
     return next(_faults(sent, avatar, attachments), None)
 

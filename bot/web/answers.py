@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from handlers.errors import Fault
 
@@ -15,6 +16,7 @@ _HEADERS = {
 }
 
 _SUCCESS = b'{"success":true}'
+_READY_HEADERS = CIMultiDict(_HEADERS)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
@@ -33,7 +35,7 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
 def success(body: Mapping[str, object] | None = None) -> web.Response:
     """Return an object as the contract does: `success` is added last."""
     if not body:
-        return web.Response(body=_SUCCESS, headers=_HEADERS)
+        return web.Response(body=_SUCCESS, headers=_READY_HEADERS)
     return answer({**body, "success": True})
 
 

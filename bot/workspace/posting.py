@@ -97,29 +97,22 @@ class Posting:
             return NO_IMPERSONATION
         if not destinations or len(destinations) > MOST_DESTINATIONS:
             return NOTHING_POSTED
-        places: list[_Place] = []
+        places: dict[RoomId, _Place] = {}
         for destination in destinations:
             place = await self._place(destination, poster)
             if isinstance(place, Fault):
                 return place
             if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
                 return INVALID_THREAD
-            # a room may be named twice: by name and id
-            if all(place.room.id != other.room.id for other in places):
-                places.append(place)
-        messages: list[Message] = []
-        facts: list[Fact] = []
-        for place in places:
+            places.setdefault(place.room.id, place)  # a room may be named twice: by name and id
+        made, rooms, messages, facts = NOTHING, list[Room](), list[Message](), list[Fact]()
+        for place in places.values():
             message = self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
+            made = merge(made, place.changes)
+            rooms.append(place.room)
             messages.append(message)
             facts.append(await self._fanout.message(message, place.room, poster))
-        return Prepared(
-            merge(*[place.changes for place in places]),
-            tuple(messages),
-            tuple(facts),
-            tuple([place.room for place in places]),
-            message_id is not None,
-        )
+        return Prepared(made, tuple(messages), tuple(facts), tuple(rooms), message_id is not None)
 
     async def direct(self, sender: User, to: User, text: str) -> Prepared | Fault:
         """Prepare a plain direct message."""

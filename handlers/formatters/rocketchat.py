@@ -17,7 +17,7 @@ class RocketChat:
         return False
 
     def format(self, body: object) -> Mapping[str, object] | DraftFault:
-        return body if isinstance(body, Mapping) else not_an_object(body)
+        return body if isinstance(body, dict) else not_an_object(body)
 
 
 FORMATTER: Formatter = RocketChat()

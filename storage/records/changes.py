@@ -119,7 +119,7 @@ class Committed(Struct, frozen=True, kw_only=True, gc=False, array_like=True, ta
 
 def merge(*parts: Changes) -> Changes:
     """Return one unit of work that does what all the parts do, in order."""
-    parts = tuple(part for part in parts if part is not NOTHING)
+    parts = tuple([part for part in parts if part is not NOTHING])
     if len(parts) <= 1:
         return parts[0] if parts else NOTHING
     merged: dict[str, Any] = {}  # Any: each field keeps the type it has in Changes

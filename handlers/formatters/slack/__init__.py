@@ -22,7 +22,7 @@ class Slack:
     summary = "Slack's body: mrkdwn text, legacy attachments, blocks"
 
     def recognises(self, body: object) -> bool:
-        if not isinstance(body, Mapping):
+        if not isinstance(body, dict):
             return False
         text, attachments = body.get("text"), body.get("attachments")
         return (
