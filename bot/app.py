@@ -10,6 +10,7 @@ from bot.api.rocketchat.calls import Api
 from bot.api.rocketchat.session import info
 from bot.services import Services
 from bot.web.avatars import AVATAR, avatar
+from bot.web.exports import ExportRoutes
 from bot.web.files import FileRoutes
 from bot.web.forms import FormRoutes, running
 from bot.web.health import HealthRoutes
@@ -17,6 +18,7 @@ from bot.web.hooks import HookRoutes
 from bot.web.limits import RateLimit
 from bot.web.rocketchat_app import RocketChatAppRoutes
 from bot.web.terminal import TerminalRoutes
+from bot.workspace.downloads import Downloads
 
 
 def make_app(services: Services) -> web.Application:
@@ -41,6 +43,14 @@ def make_app(services: Services) -> web.Application:
     FormRoutes(
         services.forms,
         running(services.flow),
+        RateLimit(services.settings.api_rate_per_minute, services.clock),
+        services.settings.trusted_proxies,
+        ZoneInfo(services.settings.time_zone),
+    ).add_to(app)
+    ExportRoutes(
+        Downloads(services.store, services.directory, services.clock, services.base_url),
+        services.hooks,
+        services.clock,
         RateLimit(services.settings.api_rate_per_minute, services.clock),
         services.settings.trusted_proxies,
         ZoneInfo(services.settings.time_zone),

@@ -170,6 +170,7 @@ def _wire(
     rooms = Rooms(directory, store, fanout, posting, clock, hooks.rename_room)
     users = Users(store, directory, fanout, posting, accounts, passwords, clock)
     deliveries = Deliveries(store, directory)
+    receive = Receive(directory, posting, store, available(), notices, pace, clock, settings.message_max_chars)
     replay = Replay(store, directory, fanout, clock, site_url=base_url)
     linking = Linking(store, directory, clock)
     kit = Kit(
@@ -183,9 +184,11 @@ def _wire(
         accounts=accounts,
         deliveries=deliveries,
         replay=replay,
+        receive=receive,
         linking=linking,
         clock=clock,
         base_url=base_url,
+        max_body=settings.max_body_bytes,
     )
     flow = CommandFlow(kit, ZoneInfo(settings.time_zone))
     return Services(
@@ -205,7 +208,7 @@ def _wire(
         hooks=hooks,
         deliveries=deliveries,
         replay=replay,
-        receive=Receive(directory, posting, store, available(), notices, pace, clock, settings.message_max_chars),
+        receive=receive,
         uploads=uploads,
         commands=RoomDoor(flow, store, directory, posting, clock),
         flow=flow,

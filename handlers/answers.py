@@ -78,6 +78,16 @@ def moment(at: Millis, *, now: Millis, zone: tzinfo) -> str:
     return datetime.fromtimestamp(at / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
 
+def until(at: Millis, *, now: Millis, zone: tzinfo) -> str:
+    """Write a moment to come, behind a word such as `until`: relative within a day, else as date and time."""
+    left = at - now
+    if left < _HOUR:
+        return f"in {max(1, -(-left // _MINUTE))} min"
+    if left <= _DAY:
+        return f"in {-(-left // _HOUR)} h"
+    return datetime.fromtimestamp(at / 1000, zone).strftime("%Y-%m-%d %H:%M")
+
+
 def inert(text: str) -> str:
     """Return a text of others for a room: a name such as `@all` must not call anybody."""
     return text.replace("@", "@\u2060")

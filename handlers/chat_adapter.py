@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from handlers import chat
 from handlers.command import Answer, Door, Form
@@ -218,8 +218,9 @@ class ChatAdapter(Protocol):
         ...
 
 
+@runtime_checkable
 class InteractiveAdapter(ChatAdapter, Protocol):
-    """A chat system with buttons and forms."""
+    """A chat system with buttons and forms; the registry's adapters are asked whether they are one."""
 
     def parse_interaction(
         self, request: Request, secret: str, now: Millis

@@ -66,6 +66,9 @@ class FormField:
     required: bool = True
     at_least: int = 0
     """Characters it must have; fewer leave the form open for another try."""
+    at_most: int = 8_000
+    lines: int = 1
+    """More than one: a text with line breaks, which is seen while it is typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Answer:
     room_note: str | None = None
     """One line for the rooms in `note_channels` (`#name` or `@user`), whose mentions are made harmless."""
     note_channels: tuple[str, ...] = ()
+    room_notes: tuple[tuple[str, str], ...] = ()
+    """Channels with a line of their own, where one deed means something else in each of them."""
     data: object = None
     """The same as plain JSON, for `--json`."""
     buttons: tuple[Button, ...] = ()
@@ -152,6 +157,8 @@ class Plan:
     """The thing's version after this, where it is not the next one (people have states, not versions)."""
     line: str | None = None
     """What the audit writes of a line whose words should not be kept, such as `user link ***`."""
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What of the line is kept apart until it is confirmed, by flag: then `line`, with `?` for it, is run."""
     note: str | None = None
     """One line for the rooms it touches: who, what, which."""
     channels: tuple[str, ...] = ()
@@ -344,6 +351,8 @@ class Noun:
     name: str
     summary: str
     aliases: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    """Those of its aliases that mean the verb `list` when no verb follows, such as `deliveries` (decision 59)."""
     commands: tuple[Command, ...]
     needs: tuple[Need[Any], ...] = ()  # Any: of many kinds, and only their names count here
     """What it asks of the server; the start fails when nothing provides it."""

@@ -256,8 +256,8 @@ async def _decide(plan: Plan, parsed: Parsed, context: CommandContext) -> Answer
 async def _propose(plan: Plan, parsed: Parsed, context: CommandContext, *, lead: str = "") -> Answer:
     """Keep the command and ask; a newer proposal of the same person in the same place takes over."""
     kept = Kept(
-        line=_normalised(plan, parsed),
-        private={name: secret.value for name, secret in parsed.values.secrets.items()},
+        line=plan.line if plan.line and plan.private else _normalised(plan, parsed),
+        private={name: secret.value for name, secret in parsed.values.secrets.items()} | dict(plan.private),
         title=plan.title,
         confirm=plan.confirm or parsed.command.confirm,
         thing=plan.thing,

@@ -21,6 +21,11 @@ class Formatter(Protocol):
     @property
     def summary(self) -> str: ...
 
+    @property
+    def sample(self) -> str:
+        """A body as its senders make it, in JSON, for tests and previews."""
+        ...
+
     def recognises(self, body: object) -> bool:
         """Tell whether a body can only be meant in this dialect."""
 
@@ -37,6 +42,11 @@ class Auto:
 
     candidates: Iterable[Formatter]
     fallback: Formatter
+
+    @property
+    def sample(self) -> str:
+        """Return the fallback's."""
+        return self.fallback.sample
 
     def recognises(self, body: object) -> bool:
         """Claim nothing: it stands above the others, not among them."""

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from handlers.answers import ROWS, done, inert, moment, plural
+from handlers.answers import ROWS, done, inert, moment, plural, until
 from handlers.command import Answer, Audience, Button, Call, Command, CommandContext, Confirm, Noun, Plan, Thing
 from handlers.line import Problem, ProblemKind, Span, one_line
 from handlers.nearest import nearest
@@ -17,7 +17,7 @@ from handlers.services import HOOKS, Need, Traffic
 from handlers.slots import Argument, Flag
 from handlers.values import ValueType
 from storage.records.changes import Changes
-from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, is_expired, is_muted
 from storage.records.user import Role
 
 REFERENCE = "REF"
@@ -56,7 +56,7 @@ class Wording:
 
 
 def hook_noun(wording: Wording, *more: Command, needs: Sequence[Need[Any]] = ()) -> Noun:
-    """Declare the commands of one direction of hooks; `more` are those a direction has beside the shared ones."""
+    """Declare the commands of one direction of hooks; `more` are those beside finding and removing them."""
     noun, many = wording.noun, f"{wording.one}s"
 
     async def list_hooks(call: Call) -> Answer | Problem:
@@ -93,6 +93,7 @@ def hook_noun(wording: Wording, *more: Command, needs: Sequence[Need[Any]] = ())
                 examples=(f"{noun} show ci",),
                 run=show_hook,
             ),
+            *more,
             Command(
                 noun=noun,
                 verb="remove",
@@ -106,7 +107,6 @@ def hook_noun(wording: Wording, *more: Command, needs: Sequence[Need[Any]] = ())
                 examples=(f"{noun} remove ci",),
                 run=remove_hook,
             ),
-            *more,
         ),
         needs=(HOOKS, *needs),
     )
@@ -130,17 +130,20 @@ async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answe
     traffic = (await context.services.of(HOOKS).traffic([hook.id])).get(hook.id, Traffic())
     facts = [
         ("id", hook.id),
-        ("state", state(hook)),
+        ("state", state(hook, context)),
         ("place", wording.place(hook)),
         *wording.facts(hook),
+        *_ends(hook, context),
+        *_old_token(hook, traffic, context),
         ("made", f"by {hook.created_by[1]}, {moment(hook.created_at, now=context.now, zone=context.zone)}"),
         ("last traffic", last_traffic(traffic, context)),
         ("failures", str(traffic.failures)),
     ]
     title = f"{wording.one.capitalize()} {one_line(hook.name)}"
     lines = [f"{name}: {one_line(value, 200)}" for name, value in facts]
+    following = f"{context.root} {wording.noun} history {hook.id}"
     return Answer(
-        "\n".join([title, *lines, f"Next: {context.root} {wording.noun} list"]),
+        "\n".join([title, *lines, f"Next: {following}"]),
         data={"name": hook.name, **dict(facts)},
     )
 
@@ -164,18 +167,18 @@ def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
         for hook in hooks
         if (room is None or room.casefold() in map(str.casefold, hook.channels))
         and not (mine and hook.created_by[0] != call.context.actor.id)
-        and not (disabled and hook.enabled)
+        and not (disabled and hook.enabled and not is_expired(hook, call.context.now))
     ]
 
 
 def _cells(hook: Hook, wording: Wording, traffic: Traffic, context: CommandContext) -> dict[str, str]:
     """Return a row in the fixed order of commands.md §2.3."""
     return {
-        "state": state(hook),
+        "state": state(hook, context),
         "name": one_line(hook.name),
         "id": hook.id,
         "place": one_line(wording.place(hook), 60),
-        "what": one_line(wording.what(hook), 60),
+        "what": "; ".join([one_line(wording.what(hook), 60), *_marks(hook, traffic, context)]),
         "last traffic": last_traffic(traffic, context),
         "failures": plural(traffic.failures, "failure"),
     }
@@ -279,9 +282,39 @@ async def _of(context: CommandContext, wording: Wording) -> list[Hook]:
     return [hook for hook in await context.services.of(HOOKS).hooks() if isinstance(hook, kind)]
 
 
-def state(hook: Hook) -> str:
-    """Say in a word whether a hook works."""
-    return "on" if hook.enabled else "off"
+def state(hook: Hook, context: CommandContext) -> str:
+    """Say in a word whether a hook works: an expired one is as good as off (decision 65)."""
+    if not hook.enabled:
+        return "off"
+    if is_expired(hook, context.now):
+        return "expired"
+    return "muted" if is_muted(hook, context.now) else "on"
+
+
+def _ends(hook: Hook, context: CommandContext) -> list[tuple[str, str]]:
+    """Say when a hook expires and until when it is muted."""
+    now, zone = context.now, context.zone
+    found = []
+    if hook.expires_at is not None:
+        expired = is_expired(hook, now)
+        when = moment(hook.expires_at, now=now, zone=zone) if expired else until(hook.expires_at, now=now, zone=zone)
+        found.append(("expired" if expired else "expires", when))
+    if hook.muted_until is not None and is_muted(hook, now):
+        found.append(("mute ends", until(hook.muted_until, now=now, zone=zone)))
+    return found
+
+
+def _old_token(hook: Hook, traffic: Traffic, context: CommandContext) -> list[tuple[str, str]]:
+    """Say how much the token of before the last rotation is still used (commands.md §2.6)."""
+    previous = hook.previous_token if isinstance(hook, IncomingHook) else None
+    if previous is None or previous.until <= context.now:
+        return []
+    ends = until(previous.until, now=context.now, zone=context.zone)
+    return [("old token", f"{plural(traffic.old_token_calls, 'call')}, ends {ends}")]
+
+
+def _marks(hook: Hook, traffic: Traffic, context: CommandContext) -> list[str]:
+    return [f"{name} {value}" for name, value in (*_ends(hook, context), *_old_token(hook, traffic, context))]
 
 
 def last_traffic(traffic: Traffic, context: CommandContext) -> str:

@@ -1,5 +1,6 @@
 """What of a request to an incoming hook may be shown: headers by an allow-list, body values by name (decision 33)."""
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
@@ -55,6 +56,17 @@ def masked_body(content_type: str | None, body: bytes, known: Collection[str] = 
     if isinstance(value, BodyFault):
         return f"({len(body):,} bytes, not shown: {value.text})"
     return _masked(value, tuple(filter(None, known)))
+
+
+def masked_text(text: str) -> str:
+    """Return a text of others without its secrets: JSON by its names, addresses by their queries.
+
+    JSON that was cut has no names to go by: a sentence stands for it.
+    """
+    shown = _masked_text(text, (), wrapped=False)
+    if not isinstance(shown, str):
+        return json.dumps(shown, ensure_ascii=False)
+    return f"({len(text):,} characters of JSON, not shown)" if shown.lstrip()[:1] in ("{", "[") else shown
 
 
 def is_secret_name(name: str) -> bool:

@@ -70,7 +70,8 @@ def parse(line: str, reading: Reading) -> Parsed | Unnamed | Problem:
     if noun.word:
         return _Filling(noun.word, reading).filled(tokens[1:], end)
     if len(tokens) == 1 or looks_like_flag(tokens[1]):
-        return _missing_verb(noun, tokens[0], reading)
+        listed = noun.verb("list") if tokens[0].text.casefold() in noun.alone else None
+        return _Filling(listed, reading).filled(tokens[1:], end) if listed else _missing_verb(noun, tokens[0], reading)
     command = noun.verb(tokens[1].text)
     if command is None:
         return _unknown_verb(noun, tokens[1], reading)

@@ -1,7 +1,7 @@
 """People in commands: how they are found and told, and what is asked of the server about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
@@ -51,6 +51,13 @@ class NewGuest:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Where a guest chooses a password, once; whoever has the address can."""
+
+    address: str = field(repr=False)
+
+
 class UserDesk(Protocol):
     """People, with the caller's rights over them; refusals are sentences (decisions 7, 22, 24)."""
 
@@ -75,19 +82,21 @@ class UserDesk(Protocol):
         """Tell why nobody can be invited like this."""
         ...
 
+    async def refused_permissions(self, user: User) -> str | None:
+        """Tell why the caller may not grant this user permissions, or take them away."""
+        ...
+
     async def give_role(self, user: User, role: Role, also: Changes) -> str | None: ...
+    async def set_permission(self, user: User, permission: str, *, granted: bool, also: Changes) -> str | None: ...
     async def set_active(self, user: User, *, active: bool, also: Changes) -> Sequence[Hook] | str:
         """Disable or enable a user at the state seen; return the hooks this switched off, or why not."""
         ...
 
-    async def invite(self, guest: NewGuest, also: Changes) -> str:
-        """Make a user without password, and return the one-time address at which they choose one; or why not.
-
-        An address begins with `http`.
-        """
+    async def invite(self, guest: NewGuest, also: Changes) -> Invitation | str:
+        """Make a user without password, who chooses one at a one-time address; or say why not."""
         ...
 
-    async def invite_again(self, user: User, also: Changes) -> str:
+    async def invite_again(self, user: User, also: Changes) -> Invitation:
         """Return a new address for a guest; the one before is worth nothing any more."""
         ...
 

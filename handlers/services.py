@@ -59,8 +59,8 @@ class StatusFacts:
     counts: Counts
     failing: frozenset[IntegrationId]
     """Hooks whose last call or request failed."""
-    workspaces: int = 0
-    """How many other chats are connected."""
+    workspaces: tuple[str, ...] = ()
+    """The other chats that are connected, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class Traffic:
 
     last_at: Millis | None = None
     failures: int = 0
+    old_token_calls: int = 0
+    """How many requests still named the token of before the last rotation (commands.md §2.6)."""
 
 
 class HookDesk(Protocol):

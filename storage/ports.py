@@ -12,7 +12,7 @@ from storage.clock import Millis
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditFilter, AuditRow
-from storage.records.changes import Changes, Committed
+from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
@@ -169,6 +169,12 @@ class History(Protocol):
         """Return requests to an incoming hook, newest first."""
         ...
 
+    async def requests_count(
+        self, hook_id: IntegrationId, *, since: Millis | None = None, verdict: Verdict | None = None
+    ) -> int:
+        """Return how many requests `requests` would page through."""
+        ...
+
     async def request(self, request_id: str) -> HookRequest | None: ...
     async def request_posting(self, hook_id: IntegrationId, message_id: MessageId) -> HookRequest | None:
         """Return the request to a hook that made a message; None once it is no longer kept."""
@@ -227,10 +233,16 @@ class Queue(Protocol):
         since: Millis | None = None,
         offset: int = 0,
         count: int = 50,
+        org: OrgId | None = None,
+        hook_ids: Sequence[IntegrationId] | None = None,
+        message_ids: Sequence[MessageId] | None = None,
+        reason: str | None = None,
     ) -> tuple[list[Delivery], int]:
         """Return a page of deliveries, newest first, and how many match in all.
 
-        `since` is judged by the queue's clock, which a step of the wall clock does not move.
+        `since` is judged by the queue's clock, which a step of the wall clock does not move. `org` leaves out what
+        other organisations' hooks have; removed hooks belong to everybody. `message_ids` asks for what the posting
+        of these messages caused, `reason` for a part of why it stands as it does, whatever its case.
         """
         ...
 
@@ -239,8 +251,22 @@ class Queue(Protocol):
         """Return what an event caused, in the order it was queued."""
         ...
 
-    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
-        """Queue dead letters again whose hook still has their address; returns how many."""
+    async def replay_dead(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        """Queue dead letters again whose hook still has their address; returns how many.
+
+        `also`, which tells no facts, is written in the same transaction, unless it was none; Spent as in `commit`.
+        """
+        ...
+
+    async def discard_dead(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        """Give dead letters up for good; returns how many were dead. `also` as in `replay_dead`."""
+        ...
+
+    async def hasten(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        """Let waiting deliveries be tried now; returns how many waited and are in nobody's hand.
+
+        In an ordered lane its head goes first all the same. `also` as in `replay_dead`.
+        """
         ...
 
     async def counts(self, hook_id: IntegrationId | None = None) -> Counts: ...

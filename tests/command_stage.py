@@ -19,6 +19,8 @@ from storage.records.integration import Hook
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKey, PendingKind
 from storage.records.queue import Counts
 from storage.records.user import Role, User
+from tests.command_people import Town
+from tests.command_traffic import Yard
 from tests.records import NOON, room, user
 
 COMMANDS = load_commands()
@@ -88,6 +90,12 @@ class InMemory:
     memory: Memory = field(default_factory=Memory)
     rows: Mapping[int, str] = field(default_factory=dict)
     rooms: Sequence[str] = ("#general", "#ops")
+    town: Town = field(init=False)
+    yard: Yard = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.town = Town(self.actor, self.memory)
+        self.yard = Yard(self.actor, self.stored, self.memory)
 
     async def hooks(self) -> Sequence[Hook]:
         seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
@@ -128,6 +136,8 @@ class InMemory:
                 provide(STATUS, self),
                 provide(JOURNAL, self.memory),
                 provide(NAMES, self),
+                *self.town.provided(),
+                *self.yard.provided(),
             ),
             now=self.memory.now,
             zone=UTC,

@@ -7,6 +7,7 @@ import click
 
 from bot.cli.config import config
 from bot.cli.db import db
+from bot.cli.exports import export, import_
 from bot.cli.hooks import hook
 from bot.cli.keys import keys
 from bot.cli.rocketchat_app import rocketchat_app
@@ -28,5 +29,5 @@ def cli() -> None:
     """
 
 
-for command in (serve, chat, user, token, hook, workspace, keys, db, config, rocketchat_app):
+for command in (serve, chat, user, token, hook, workspace, export, import_, keys, db, config, rocketchat_app):
     cli.add_command(command)

@@ -22,12 +22,12 @@ from bot.workspace.hook_forms import Body
 from bot.workspace.hook_options import Options
 from handlers.errors import Fault
 from handlers.outgoing.events import OutgoingEvent
+from handlers.outgoing.retries import DELAYS
 from storage.ids import ROCKET_CAT, hook_token
 from storage.records.integration import Direction, Hook, direction
 from storage.records.user import User
 
 RETRIES = 6
-DELAYS = ("powers-of-ten", "powers-of-two", "increments-of-two")
 
 post_as_option = click.option("--post-as", default=ROCKET_CAT, show_default=True, help="User its messages come from.")
 alias_option = click.option("--alias", help="Name shown instead of the user's.")

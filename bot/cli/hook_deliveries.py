@@ -10,8 +10,8 @@ from bot.cli.common import as_owner, data_option, json_option
 from bot.cli.hook_refs import find
 from bot.cli.output import print_json, print_rows, progress
 from bot.services import Services
-from bot.workspace.deliveries import Shown, read_id
 from handlers.answers import plural
+from handlers.deliveries import Shown, read_id
 from handlers.errors import Fault
 from storage.ids import DeliveryId
 from storage.records.delivery import DeliveryState

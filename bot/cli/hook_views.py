@@ -1,7 +1,7 @@
 """How commands show a hook and the requests that reached it, secrets masked (decisions 31, 33)."""
 
 from bot.cli.output import masked, moment
-from bot.workspace.deliveries import Shown, written_id
+from handlers.deliveries import Shown, written_id
 from handlers.listing import masked_address
 from handlers.masking import masked_body, masked_headers
 from handlers.outgoing.payload import MASK

@@ -157,11 +157,10 @@ class CommandFlow:
         return found
 
     async def _leave_notes(self, user: User, answer: Answer) -> None:
-        if answer.room_note is None:
-            return
-        for channel in dict.fromkeys(answer.note_channels):
+        same = dict.fromkeys(answer.note_channels, answer.room_note) if answer.room_note is not None else {}
+        for channel, note in (*same.items(), *answer.room_notes):
             if channel not in (f"@{user.id}", f"@{user.username}"):  # the caller has the answer already
-                await self._post(channel, answer.room_note)
+                await self._post(channel, note)
 
     async def _post(self, destination: str, text: str) -> bool:
         """Post as `rocket.cat`, where that may post: a note is no reason to enter a private room."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bot.flows import desk
+from bot.flows.receive import Receive
 from bot.workspace.accounts import Accounts
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
@@ -28,6 +29,7 @@ class DeskStore(
     ports.History,
     ports.Queue,
     ports.Messages,
+    ports.Rooms,
     ports.Events,
     ports.Integrations,
     ports.Pendings,
@@ -54,9 +56,12 @@ class Kit:
     accounts: Accounts
     deliveries: Deliveries
     replay: Replay
+    receive: Receive
     linking: Linking
     clock: Clock
     base_url: str
+    max_body: int
+    """How long a request to a hook may be, unpacked (`PATCHBAY_MAX_BODY_BYTES`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

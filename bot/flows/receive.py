@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bot.flows.notices import Notices
 from bot.flows.pace import Pace
@@ -126,6 +126,20 @@ class Receive:
         committed = await self._ledger.commit(changes)
         return Result(Verdict.DUPLICATE) if committed.duplicate else result
 
+    async def post(
+        self, hook: IncomingHook, poster: User, received: Received, body: object, *, mark: str, also: Changes
+    ) -> Prepared | Fault:
+        """Post a body at a person's wish, `mark` before its text; it uses no id up and is no call of the sender."""
+        started = self._clock.monotonic()
+        found = await self._prepare(hook, poster, received, body, mark=mark)
+        if isinstance(found, _Refusal):
+            return found.fault
+        result = Result(Verdict.POSTED, message_ids=tuple(message.id for message in found.messages))
+        took = self._clock.monotonic() - started
+        request = self._request(hook, received, result, 200, dedup_key=None, took=took)
+        await self._ledger.commit(merge(found.with_more(request=request), also))
+        return found
+
     async def refuse(
         self, hook: IncomingHook, received: Received, error: str, status: int = 400, *, told: Changes = NOTHING
     ) -> Result:
@@ -157,16 +171,20 @@ class Receive:
         found = [await self._posting.find(destination) for destination in destinations]
         return ", ".join(f"#{room.name}" for room in found if isinstance(room, Room) and room.archived)
 
-    async def _prepare(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Prepared | _Refusal:
+    async def _prepare(
+        self, hook: IncomingHook, poster: User, received: Received, body: object, *, mark: str = ""
+    ) -> Prepared | _Refusal:
         formatted = self._formatters[hook.format].format(body)
         if isinstance(formatted, DraftFault):
             return _Refusal(Fault(formatted.error))
         if names_destination(formatted) and not hook.override_destination:
             return _Refusal(Fault(OVERRIDE_DISABLED))
         defaults = Defaults(hook.alias, hook.avatar, hook.emoji)
-        draft = read_draft(formatted, defaults, max_chars=self._max_chars)
+        draft = read_draft(formatted, defaults, max_chars=self._max_chars - len(mark))
         if isinstance(draft, DraftFault):
             return _Refusal(Fault(draft.error))
+        if mark:
+            draft = structs.replace(draft, text=f"{mark}{draft.text}".rstrip())
         destinations = draft.destinations if draft.has_destination else hook.channels
         hops = hop_count.incoming_hops(received.headers.get(hop_count.HEADER.lower()))
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from bot.flows.command import CommandFlow
+from bot.flows.command import ROOT, CommandFlow
 from bot.workspace.directory import Directory
 from bot.workspace.ephemeral import Ephemeral, EphemeralMessages
 from bot.workspace.posting import INVALID_THREAD, Posting, plain
@@ -26,13 +26,28 @@ class SlashCommand:
     command: str
     params: str
     description: str
+    stands_for: str = ""
+    """The words of the command it is short for; of the root none."""
+
+    @property
+    def root(self) -> str:
+        """Return what the lines an answer proposes begin with."""
+        return ROOT if self.stands_for else f"/{self.command}"
+
+    def line(self, params: str) -> str:
+        """Return the line without root that is meant."""
+        return f"{self.stands_for} {params}" if self.stands_for else params
 
 
-SLASH_COMMANDS: Final = tuple(
-    SlashCommand(name, "noun verb …", "Webhooks: list, show, change them, see how they do")
-    for name in ("hook", "integrations")
+SLASH_COMMANDS: Final = (
+    *(
+        SlashCommand(name, "noun verb …", "Webhooks: list, show, change them, see how they do")
+        for name in ("hook", "integrations")
+    ),
+    SlashCommand("why", "message link", "Webhooks: what made a message, and what it caused", "why"),
+    SlashCommand("deliveries", "[--in|--out HOOK] …", "Webhooks: what is delivered, waits or failed", "delivery list"),
 )
-"""The root and its alias (decision 16), in the order they are listed."""
+"""The root and its alias (decision 16), then the words for single commands (decision 59), as they are listed."""
 
 
 class RoomStore(Ledger, Messages, Protocol):
@@ -80,22 +95,23 @@ class RoomDoor:
     ) -> str:
         """Run a line and return the answer; only the caller reads it, or the room where the command says so."""
         place = Place(channel=room.id, room=room, thread=thread_id)
-        root = f"/{command.command}"
+        line = command.line(params.strip())
         # a client may send one id with everything: only the same line of the same person is a repeat
-        request = request_id and f"{user.id}:{room.id}:{request_id}:{params}"
-        answer = await self._flow.run(user, place, params.strip(), DOOR, request_id=request, root=root)
+        request = request_id and f"{user.id}:{room.id}:{request_id}:{line}"
+        answer = await self._flow.run(user, place, line.strip(), DOOR, request_id=request, root=command.root)
         if answer.private:
             self.ephemeral.send(user.id, self._ephemeral(room, answer.text, thread_id))
         else:
             await self._post(room, user, answer.text, thread_id)
         return answer.text
 
-    async def preview(self, user: User, room: Room, params: str) -> list[str]:
-        """Return the lines a half-typed one may become, at most ten."""
-        line = params.lstrip()
+    async def preview(self, user: User, room: Room, command: SlashCommand, params: str) -> list[str]:
+        """Return what the words behind a slash command may become, at most ten ways."""
+        line = command.line(params.lstrip())
+        before = len(command.line(""))
         place = Place(channel=room.id, room=room)
         suggestions = await self._flow.complete(user, place, line, len(line), DOOR)
-        return [line[: suggestion.start] + suggestion.insert for suggestion in suggestions]
+        return [line[before : suggestion.start] + suggestion.insert for suggestion in suggestions]
 
     def _ephemeral(self, room: Room, text: str, thread_id: str | None) -> Ephemeral:
         now = self._clock.now()

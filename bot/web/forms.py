@@ -22,7 +22,7 @@ from bot.web.client import client_address
 from bot.web.limits import RateLimit
 from bot.workspace.forms import PATH, Forms, OneTimeForm
 from handlers.bodies import BodyFault
-from handlers.command import Answer, Door, FormField
+from handlers.command import Answer, Door, Form, FormField
 from storage.records.pending import PendingEnd
 
 MAX_BODY_BYTES = 64 * 1024
@@ -67,6 +67,27 @@ def running(flow: CommandFlow) -> Submit:
     return submit
 
 
+class Page:
+    """A page without scripts, whose address is a credential: nothing may keep or pass it on."""
+
+    def __init__(self, template: str) -> None:
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("bot.web"), autoescape=True, undefined=jinja2.StrictUndefined
+        )
+        self._template = environment.get_template(template)
+        style = hashlib.sha256(environment.get_template("form.css").render().encode()).digest()
+        policy = (
+            f"default-src 'none'; style-src 'sha256-{base64.b64encode(style).decode()}'; form-action 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'"
+        )
+        self.headers = {"Content-Security-Policy": policy, **_HEADERS}
+
+    def response(self, status: int, values: Mapping[str, object]) -> web.Response:
+        """Render the page."""
+        text = self._template.render(values)
+        return web.Response(status=status, text=text, content_type="text/html", charset="utf-8", headers=self.headers)
+
+
 class FormRoutes:
     """Shows and takes one-time forms."""
 
@@ -78,16 +99,7 @@ class FormRoutes:
         self._limit = limit
         self._trusted = trusted
         self._zone = zone
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("bot.web"), autoescape=True, undefined=jinja2.StrictUndefined
-        )
-        self._page = environment.get_template("form.html")
-        style = hashlib.sha256(environment.get_template("form.css").render().encode()).digest()
-        policy = (
-            f"default-src 'none'; style-src 'sha256-{base64.b64encode(style).decode()}'; form-action 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'"
-        )
-        self._headers = {"Content-Security-Policy": policy, **_HEADERS}
+        self._page = Page("form.html")
 
     def add_to(self, app: web.Application) -> None:
         """Register the address of every form."""
@@ -102,7 +114,7 @@ class FormRoutes:
         found = await self._found(request)
         if isinstance(found, web.Response):
             return found
-        given = await _posted(request)
+        given = await _posted(request, found.form)
         if isinstance(given, BodyFault):
             return self._say("Not done", given.text, given.status)
         filled = self._forms.fill(found.form, given)
@@ -136,7 +148,6 @@ class FormRoutes:
             missing=[_lacks(one) for one in found.form.fields if one.name in missing],
             wrong=missing,
             until=f"{until:%H:%M %Z}",
-            longest=LONGEST_VALUE,
         )
 
     def _say(self, title: str, text: str, status: int = 200) -> web.Response:
@@ -144,8 +155,7 @@ class FormRoutes:
         return self._render(status, title=title, form=None, text=text, kind=kind)
 
     def _render(self, status: int, **values: object) -> web.Response:
-        page = self._page.render(values)
-        return web.Response(status=status, text=page, content_type="text/html", charset="utf-8", headers=self._headers)
+        return self._page.response(status, values)
 
 
 def _lacks(field: FormField) -> str:
@@ -154,9 +164,11 @@ def _lacks(field: FormField) -> str:
     return f"{field.label} {wanted}"
 
 
-async def _posted(request: web.Request) -> dict[str, str] | BodyFault:
+async def _posted(request: web.Request, form: Form) -> dict[str, str] | BodyFault:
     """Read what a page posts; a name that comes twice counts once, its last value."""
-    raw = await read_raw(request, MAX_BODY_BYTES)
+    longest = {one.name: one.at_most for one in form.fields}
+    # a byte may come as three characters: %C3
+    raw = await read_raw(request, MAX_BODY_BYTES + 3 * max(0, *longest.values(), 0))
     if isinstance(raw, BodyFault):
         return raw
     if request.content_type != "application/x-www-form-urlencoded":
@@ -167,6 +179,7 @@ async def _posted(request: web.Request) -> dict[str, str] | BodyFault:
         )
     except ValueError:
         return BodyFault(400, "The form is not readable; nothing was done with it.")
-    if any(len(value) > LONGEST_VALUE for _, value in pairs):
-        return BodyFault(413, f"A value is longer than {LONGEST_VALUE:,} characters.")
+    for name, value in pairs:
+        if len(value) > (most := longest.get(name, LONGEST_VALUE)):
+            return BodyFault(413, f"A value is longer than {most:,} characters.")
     return dict(pairs)

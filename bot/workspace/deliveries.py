@@ -1,17 +1,16 @@
 """Deliveries as people see them: where each stands, every attempt at it, dead letters queued again (delivery.md §6)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from bot.workspace.directory import Directory
+from handlers.deliveries import Shown, written_id
 from handlers.errors import Fault
 from handlers.permissions import MANAGE_OUTGOING, may_manage, permissions
 from storage.clock import Millis
 from storage.ids import DeliveryId, IntegrationId
 from storage.ports import Events, History, Queue, Secrets
 from storage.records.delivery import Attempt, Delivery, DeliveryState
-from storage.records.event import EventKind
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.user import User
 
@@ -19,42 +18,11 @@ PAGE = 1_000
 SLICE = 500
 """Dead letters queued again in one transaction."""
 
-LONGEST_ID = 18
-"""Digits that fit the store's numbers whatever they are."""
-_PREFIX = "dlv_"
-
 NOT_ALLOWED = Fault("Deliveries of all hooks are for those who may manage every outgoing hook; name one of yours.")
-
-
-def written_id(delivery_id: DeliveryId) -> str:
-    """Write an id so that it is not taken for a count or a hook."""
-    return f"{_PREFIX}{delivery_id}"
-
-
-def read_id(text: str) -> DeliveryId | None:
-    """Read an id as it is written; None when the text is none."""
-    number = text.removeprefix(_PREFIX)
-    is_id = text.startswith(_PREFIX) and number.isascii() and number.isdigit() and len(number) <= LONGEST_ID
-    return DeliveryId(int(number)) if is_id else None
 
 
 class DeliveryStore(Queue, History, Events, Secrets, Protocol):
     """Where deliveries and what became of them are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A delivery with what a person wants to know of it."""
-
-    delivery: Delivery
-    hook: Hook | None
-    """None once it was removed."""
-    url: str | None
-    """The address it goes to; None once that was removed from the hook."""
-    event: EventKind | None
-    """What happened; None once that left the stream."""
-    attempts: tuple[Attempt, ...]
-    """Oldest first; they are kept 30 days, dead letters 90 (decision 33)."""
 
 
 class Deliveries:
@@ -81,7 +49,7 @@ class Deliveries:
         found, total = await self._store.deliveries(
             hook_id=hook_id, state=state, since=since, offset=offset, count=count
         )
-        return await self._shown(found), total
+        return await self.shown(found), total
 
     async def dead_letters(self, actor: User, hook_id: IntegrationId | None) -> list[DeliveryId] | Fault:
         """Return all dead letters, oldest first: the order to queue them again in."""
@@ -104,7 +72,7 @@ class Deliveries:
             return Fault(f"There is no delivery {written_id(delivery_id)}.")
         if found.state is not DeliveryState.DEAD:
             return Fault(f"{written_id(delivery_id)} is no dead letter; it is {found.state}.")
-        return (await self._shown([found]))[0]
+        return (await self.shown([found]))[0]
 
     async def retry(
         self, actor: User, ids: Sequence[DeliveryId], progress: Callable[[int, int], None] | None = None
@@ -135,7 +103,8 @@ class Deliveries:
 
     # --- what is shown ------------------------------------------------------------------------------
 
-    async def _shown(self, deliveries: Sequence[Delivery]) -> list[Shown]:
+    async def shown(self, deliveries: Sequence[Delivery]) -> list[Shown]:
+        """Return deliveries with what a person wants to know of them; nobody's rights are judged."""
         attempts = await self._attempts(deliveries)
         shown = []
         for delivery in deliveries:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from handlers.errors import Fault
+from handlers.formatter import available
 from handlers.outgoing.retries import DAY_MS
 from handlers.signing.standard_webhooks import KEY_PREFIX, KeyFault, new_key, parse_key
 from storage.clock import Millis
@@ -30,6 +31,8 @@ class Options:
     dedup: str | None = None
     """`standard`, `off`, or the name of the header that carries the sender's id (decision 37)."""
     keep_requests: bool | None = None
+    format: str | None = None
+    """The dialect its senders speak; `auto` finds out."""
     signing_key: str | None = None
     """`new`, or a key `whsec_…`; the one in use stays valid for 24 h beside it (delivery.md §5)."""
     ordered: bool | None = None
@@ -74,13 +77,18 @@ def _incoming(hook: IncomingHook, options: Options) -> IncomingHook | Fault:
         hook = replace(hook, dedup=word if word in ("standard", "off") else options.dedup)
     if options.keep_requests is not None:
         hook = replace(hook, keep_requests=options.keep_requests)
+    if options.format is not None:
+        known = available()
+        if options.format not in known:
+            return Fault(f"There is no format of that name; there are {', '.join(known)}.")
+        hook = replace(hook, format=options.format)
     return hook
 
 
 def _outgoing(hook: OutgoingHook, options: Options, now: Millis) -> OutgoingHook | Fault:
-    if options.secret is not None or options.dedup is not None or options.keep_requests is not None:
+    if any(value is not None for value in (options.secret, options.dedup, options.keep_requests, options.format)):
         return Fault(
-            "Secret, dedup header and kept requests belong to incoming hooks; "
+            "Secret, dedup header, kept requests and format belong to incoming hooks; "
             "an outgoing one has signing keys and order."
         )
     if options.ordered is not None:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.workspace.hook_forms import Form, IncomingForm, OutgoingForm
+from bot.workspace.hook_forms import Body, Form, IncomingForm, OutgoingForm
 from bot.workspace.hook_rules import Approved
 from handlers.outgoing.events import OutgoingEvent
 from storage.clock import Millis
 from storage.ids import OrgId, hook_token, integration_id
-from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook, PreviousToken
+from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook, PreviousToken, direction
 
 ENGINE = "isolated-vm"
 
@@ -114,6 +114,39 @@ def updated_outgoing(hook: OutgoingHook, form: OutgoingForm, approved: Approved,
         ordered=hook.ordered,
         signing_keys=hook.signing_keys,
     )
+
+
+def body_of(hook: Hook) -> Body:
+    """Return the body that would leave a hook as it is (§4.4), for changing a part of it."""
+    shared = {
+        "type": direction(hook).value,
+        "name": hook.name,
+        "enabled": hook.enabled,
+        "username": hook.username,
+        "channel": ",".join(hook.channels),
+        "alias": hook.alias,
+        "avatar": hook.avatar,
+        "emoji": hook.emoji,
+        "scriptEnabled": hook.script_enabled,
+        "script": hook.script,
+        "scriptEngine": hook.script_engine,
+    }
+    if isinstance(hook, IncomingHook):
+        return {**shared, "overrideDestinationChannelEnabled": hook.override_destination}
+    return {
+        **shared,
+        "event": hook.event,
+        "urls": list(hook.urls),
+        "targetRoom": hook.target_room,
+        "triggerWords": list(hook.trigger_words),
+        "triggerWordAnywhere": hook.trigger_word_anywhere,
+        "token": hook.token,
+        "runOnEdits": hook.run_on_edits,
+        "impersonateUser": hook.impersonate_user,
+        "retryFailedCalls": hook.retry_failed_calls,
+        "retryCount": hook.retry_count,
+        "retryDelay": hook.retry_delay,
+    }
 
 
 def with_room_renamed(hook: Hook, old: str, new: str) -> Hook:

@@ -8,13 +8,15 @@ from typing import Protocol
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.hook_forms import Body, IncomingForm, OutgoingForm, incoming_form, outgoing_form, zapier_form
-from bot.workspace.hook_options import Options, apply_options
+from bot.workspace.hook_options import NEVER, NEW_KEY, Options, apply_options
 from bot.workspace.hook_records import (
     Stamp,
+    body_of,
     new_incoming,
     new_outgoing,
     updated_incoming,
     updated_outgoing,
+    with_new_token,
     with_room_renamed,
 )
 from bot.workspace.hook_rules import HookRules, ownership_fault
@@ -22,10 +24,10 @@ from handlers.command import Commands, load_commands
 from handlers.errors import NOT_PERMITTED, Fault
 from handlers.permissions import MANAGE_ANY, may_manage, permissions, sees_all, visible
 from handlers.targets import AllowList
-from storage.clock import Clock
+from storage.clock import Clock, Millis
 from storage.errors import Taken
-from storage.ids import IntegrationId
-from storage.ports import Integrations, Ledger
+from storage.ids import IntegrationId, hook_token
+from storage.ports import Integrations, Ledger, Secrets
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
@@ -38,7 +40,12 @@ RESERVED_NAME = Fault("Invalid name: it is a word of the commands", "error-inval
 """Typed alone, such a name would never show the hook (decision 58); the contract's own rules are judged before."""
 
 
-class HookStore(Integrations, Ledger, Protocol):
+CHANGED = Fault("Somebody else changed this integration meanwhile; look at it again and repeat.")
+_NO_OPTIONS = Options()
+_PLACEHOLDER = "none"
+
+
+class HookStore(Integrations, Ledger, Secrets, Protocol):
     """Where hooks are found by address and written."""
 
 
@@ -59,6 +66,11 @@ class Hooks:
         self._fanout = fanout
         self._clock = clock
         self._rules = HookRules(directory, allow)
+
+    @property
+    def rules(self) -> HookRules:
+        """Return what judges a hook, for an import that writes many in one unit."""
+        return self._rules
 
     # --- looking (§4.2, §4.3) -----------------------------------------------------------------------
 
@@ -88,15 +100,45 @@ class Hooks:
 
     # --- making and changing (§4.1, §4.4) -----------------------------------------------------------
 
-    async def create(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
-        """Make a hook from a body that passed the schema (§4.1); `also` is written with it or not at all."""
-        match body.get("type"):
-            case Direction.INCOMING.value:
-                return await self._write(lambda: self._create_incoming(actor, incoming_form(body)), also)
-            case Direction.OUTGOING.value:
-                return await self._write(lambda: self._create_outgoing(actor, outgoing_form(body)), also)
-            case _:
-                return WRONG_TYPE
+    async def create(
+        self,
+        actor: User,
+        body: Body,
+        also: Changes = NOTHING,
+        *,
+        options: Options = _NO_OPTIONS,
+        hook_id: IntegrationId | None = None,
+    ) -> Hook | Fault:
+        """Make a hook from a body that passed the schema (§4.1), with what the schema does not know.
+
+        `also` is written with it or not at all; `hook_id` is given where it has to be known before.
+        """
+        return await self._write(lambda: self._created(actor, body, options, hook_id), also)
+
+    async def judge(
+        self, actor: User, body: Body, options: Options = _NO_OPTIONS, *, seen: Hook | None = None
+    ) -> Hook | Fault:
+        """Return what `create`, or `change` of the hook seen, would make of it, or why not; nothing is written."""
+        if seen is None:
+            planned = await self._created(actor, body, options, None)
+        else:
+            planned = await self._changed_as_seen(actor, seen, body, options)
+        return planned if isinstance(planned, Fault) else planned.hook
+
+    async def change(
+        self, actor: User, seen: Hook, fields: Body, options: Options = _NO_OPTIONS, also: Changes = NOTHING
+    ) -> Hook | Fault:
+        """Change some fields (§4.4) and options of a hook in one write, if it still is at the version seen."""
+        return await self._write(lambda: self._changed_as_seen(actor, seen, fields, options), also)
+
+    async def rotate(
+        self, actor: User, seen: Hook, *, old_until: Millis | None = None, also: Changes = NOTHING
+    ) -> Hook | Fault:
+        """Give a hook a new token, and a signed outgoing one a new signing key (commands.md §2.6).
+
+        The token an incoming hook had works on until `old_until`; the signing key of before for 24 h.
+        """
+        return await self._write(lambda: self._rotated(actor, seen, old_until), also)
 
     async def update(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
         """Change a hook to what a body says (§4.4)."""
@@ -105,6 +147,25 @@ class Hooks:
     async def edit(self, actor: User, hook_id: str, options: Options, also: Changes = NOTHING) -> Hook | Fault:
         """Set what the REST schema does not know (decision 35)."""
         return await self._write(lambda: self._edit(actor, hook_id, options), also)
+
+    async def mute(
+        self, actor: User, seen: Sequence[Hook], until: Millis | None, also: Changes = NOTHING
+    ) -> Fault | None:
+        """Mute hooks until a time, or end that (None), all of them at the versions seen or none (decision 65)."""
+        planned = [NOTHING]
+        for hook in seen:
+            if fault := await self._seen_fault(actor, hook, "editIntegration"):
+                return fault
+            changed = apply_options(hook, Options(muted_until=NEVER if until is None else until), self._clock.now())
+            if isinstance(changed, Fault):
+                return changed
+            planned.append(self._put(actor, changed).changes)
+        try:
+            await self._store.commit(merge(*planned, also))
+        except Taken:
+            self._directory.clear()
+            return CHANGED
+        return None
 
     async def remove(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
         """Remove a hook and return it as it was; its stored direction must be the one named (§4.5, decision 10)."""
@@ -151,41 +212,91 @@ class Hooks:
 
     # --- plans: judged and built from what is stored now --------------------------------------------
 
-    async def _create_incoming(self, actor: User, form: IncomingForm) -> _Plan | Fault:
+    async def _created(self, actor: User, body: Body, options: Options, hook_id: IntegrationId | None) -> _Plan | Fault:
+        match body.get("type"):
+            case Direction.INCOMING.value:
+                return await self._create_incoming(actor, incoming_form(body), options, hook_id)
+            case Direction.OUTGOING.value:
+                return await self._create_outgoing(actor, outgoing_form(body), options, hook_id)
+            case _:
+                return WRONG_TYPE
+
+    async def _create_incoming(
+        self, actor: User, form: IncomingForm, options: Options, hook_id: IntegrationId | None
+    ) -> _Plan | Fault:
         approved = await self._rules.may_create_incoming(actor, form)
         if isinstance(approved, Fault):
             return approved
-        if _is_reserved(form.name):
+        if is_reserved(form.name):
             return RESERVED_NAME
-        hook = new_incoming(form, approved, self._stamp(actor))
         poster = approved.poster
         bot = () if poster.is_bot else (replace(poster, is_bot=True),)
-        return _Plan(hook, Changes(new_hooks=(hook,), put_users=bot, facts=(self._changed(hook, actor),)))
+        return self._new(actor, new_incoming(form, approved, self._stamp(actor)), options, hook_id, bot)
 
-    async def _create_outgoing(self, actor: User, form: OutgoingForm) -> _Plan | Fault:
+    async def _create_outgoing(
+        self, actor: User, form: OutgoingForm, options: Options = _NO_OPTIONS, hook_id: IntegrationId | None = None
+    ) -> _Plan | Fault:
         approved = await self._rules.may_create_outgoing(actor, form)
         if isinstance(approved, Fault):
             return approved
-        if _is_reserved(form.name):
+        if is_reserved(form.name):
             return RESERVED_NAME
-        hook = new_outgoing(form, approved, self._stamp(actor))
-        return _Plan(hook, Changes(new_hooks=(hook,), facts=(self._changed(hook, actor),)))
+        return self._new(actor, new_outgoing(form, approved, self._stamp(actor)), options, hook_id)
+
+    def _new(
+        self, actor: User, made: Hook, options: Options, hook_id: IntegrationId | None, users: tuple[User, ...] = ()
+    ) -> _Plan | Fault:
+        hook = apply_options(replace(made, id=hook_id or made.id), options, self._clock.now())
+        if isinstance(hook, Fault):
+            return hook
+        return _Plan(hook, Changes(new_hooks=(hook,), put_users=users, facts=(self._changed(hook, actor),)))
+
+    async def _changed_as_seen(self, actor: User, seen: Hook, fields: Body, options: Options) -> _Plan | Fault:
+        if fault := await self._seen_fault(actor, seen, "editIntegration"):
+            return fault
+        changed: Hook = seen
+        if fields:
+            # §4.4 asks for a token in every update of an outgoing hook; one that never had any keeps none
+            stays = {} if seen.token else {"token": _PLACEHOLDER}
+            planned = await self._update_seen(actor, seen, {**body_of(seen), **stays, **fields})
+            if isinstance(planned, Fault):
+                return planned
+            changed = replace(planned.hook, version=seen.version)
+            if "token" not in fields:
+                changed = replace(changed, token=seen.token)
+        return await self._with_options(actor, changed, options)
+
+    async def _rotated(self, actor: User, seen: Hook, old_until: Millis | None) -> _Plan | Fault:
+        if fault := await self._seen_fault(actor, seen, "rotateToken"):
+            return fault
+        if isinstance(seen, IncomingHook):
+            old_hash = self._store.lookup(seen.token or "")
+            return self._put(actor, with_new_token(seen, old_hash=old_hash, old_until=old_until))
+        key = Options(signing_key=NEW_KEY) if seen.signing_keys else _NO_OPTIONS
+        changed = apply_options(replace(seen, token=hook_token()), key, self._clock.now())
+        return changed if isinstance(changed, Fault) else self._put(actor, changed)
+
+    async def _seen_fault(self, actor: User, seen: Hook, method: str) -> Fault | None:
+        """Return why a hook may not be changed by who saw it: not theirs, gone, or another one by now."""
+        current = await self._find(seen.id)
+        if current is None:
+            return NOT_FOUND
+        return ownership_fault(actor, current, method) or (CHANGED if current.version != seen.version else None)
 
     async def _update(self, actor: User, body: Body) -> _Plan | Fault:
         hook = await self._named(actor, body)
-        match hook:
-            case IncomingHook():
-                return await self._update_incoming(actor, hook, incoming_form(body))
-            case OutgoingHook():
-                return await self._update_outgoing(actor, hook, outgoing_form(body))
-            case Fault():
-                return hook
+        return hook if isinstance(hook, Fault) else await self._update_seen(actor, hook, body)
+
+    async def _update_seen(self, actor: User, hook: Hook, body: Body) -> _Plan | Fault:
+        if isinstance(hook, IncomingHook):
+            return await self._update_incoming(actor, hook, incoming_form(body))
+        return await self._update_outgoing(actor, hook, outgoing_form(body))
 
     async def _update_incoming(self, actor: User, hook: IncomingHook, form: IncomingForm) -> _Plan | Fault:
         approved = await self._rules.may_update_incoming(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
-        if form.name != hook.name and _is_reserved(form.name):
+        if form.name != hook.name and is_reserved(form.name):
             return RESERVED_NAME
         return self._put(actor, updated_incoming(hook, form, approved))
 
@@ -193,7 +304,7 @@ class Hooks:
         approved = await self._rules.may_update_outgoing(actor, form, hook)
         if isinstance(approved, Fault):
             return approved
-        if form.name != hook.name and _is_reserved(form.name):
+        if form.name != hook.name and is_reserved(form.name):
             return RESERVED_NAME
         return self._put(actor, updated_outgoing(hook, form, approved, self._stamp(actor)))
 
@@ -202,8 +313,9 @@ class Hooks:
         if hook is None:
             return NOT_FOUND
         fault = ownership_fault(actor, hook, "editIntegration")
-        if fault is not None:
-            return fault
+        return fault or await self._with_options(actor, hook, options)
+
+    async def _with_options(self, actor: User, hook: Hook, options: Options) -> _Plan | Fault:
         poster = await self._directory.user(hook.user_id)
         if options.enabled and not (poster and poster.active):
             return Fault(f"The hook posts as {hook.username}, who is deactivated; activate that user first.")
@@ -268,7 +380,7 @@ class Hooks:
                 self._directory.clear()
             else:
                 return planned.hook
-        return Fault("Somebody else changed this integration meanwhile; look at it again and repeat.")
+        return CHANGED
 
     def _changed(self, hook: Hook, by: User, **more: str) -> Fact:
         body = {"id": hook.id, "name": hook.name, **more}
@@ -280,7 +392,8 @@ def _seen(hooks: Sequence[Hook], actor: User) -> list[Hook]:
     return list(hooks) if sees_all(held) else [hook for hook in hooks if visible(held, actor.id, hook)]
 
 
-def _is_reserved(name: str) -> bool:
+def is_reserved(name: str) -> bool:
+    """Tell whether a name is a word of the commands (decision 58)."""
     return _commands().takes(name.strip())
 
 

@@ -14,7 +14,7 @@ from handlers.rocketchat.views import JsonObject, message_view
 from storage.clock import Clock, parse_iso
 from storage.ids import IntegrationId, MessageId, RoomId, UserId
 from storage.ports import Events, History, Integrations, Ledger, Messages, Secrets
-from storage.records.changes import Changes, Fact
+from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import Event, EventKind, NewEvent
 from storage.records.integration import Hook, OutgoingHook
@@ -49,8 +49,11 @@ class Replay:
         self._clock = clock
         self._site_url = site_url
 
-    async def replay(self, actor: User, hook_id: str, entry_id: str) -> Fault | None:
-        """Run an entry again: its event and address, with message, room and user as they are now."""
+    async def replay(self, actor: User, hook_id: str, entry_id: str, also: Changes = NOTHING) -> Fault | None:
+        """Run an entry again: its event and address, with message, room and user as they are now.
+
+        `also` is written with it or not at all.
+        """
         hook = await self._hook(actor, hook_id)
         if isinstance(hook, Fault):
             return hook
@@ -65,7 +68,8 @@ class Replay:
             return NO_DATA
         if attempt.url_hash not in map(self._store.lookup, hook.urls):
             return ADDRESS_REMOVED
-        await self._store.commit(Changes(facts=(self._fact(actor, hook, attempt, event, fresh),)))
+        again = Changes(facts=(self._fact(actor, hook, attempt, event, fresh),))
+        await self._store.commit(merge(again, also))
         return None
 
     async def clear(self, actor: User, hook_id: str) -> Fault | None:

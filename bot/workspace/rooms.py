@@ -13,7 +13,7 @@ from storage.clock import Clock
 from storage.errors import Taken
 from storage.ids import OrgId, RoomId, random_text
 from storage.ports import Ledger
-from storage.records.changes import Changes, Fact, merge
+from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Hook
 from storage.records.room import Member, Room, RoomKind, direct_room_id
@@ -50,9 +50,16 @@ class Rooms:
         """Lets one change in at a time: each writes the whole room it has read."""
 
     async def create(
-        self, actor: User, name: str, kind: RoomKind, members: Sequence[User] = (), *, read_only: bool = False
+        self,
+        actor: User,
+        name: str,
+        kind: RoomKind,
+        members: Sequence[User] = (),
+        *,
+        read_only: bool = False,
+        also: Changes = NOTHING,
     ) -> Room | Fault:
-        """Make a public or private room; the maker owns it."""
+        """Make a public or private room; the maker owns it. `also` is written with it or not at all."""
         fault = await self._name_fault(name)
         if fault:
             return fault
@@ -73,10 +80,14 @@ class Rooms:
         fact = await self._fanout.room(EventKind.ROOM_CREATED, room, actor, at=now, new_with=len(places))
         changes = Changes(new_rooms=(room,), put_members=tuple(places.values()), facts=(fact,))
         try:
-            await self._ledger.commit(changes)
+            await self._ledger.commit(merge(changes, also))
         except Taken:
             return _name_taken(name)
         return room
+
+    async def judge_name(self, name: str) -> Fault | None:
+        """Return why no room may be called so, or None."""
+        return await self._name_fault(name)
 
     async def open_direct(self, actor: User, other: User) -> Room:
         """Return the direct room of two users, making it when it is missing."""
@@ -123,12 +134,12 @@ class Rooms:
         """Leave a room; its last owner has to name another one first."""
         return await self._out(room, actor, actor)
 
-    async def archive(self, actor: User, room: Room, *, archived: bool) -> Room | Fault:
-        """Close a room for messages, or open it again."""
+    async def archive(self, actor: User, room: Room, *, archived: bool, also: Changes = NOTHING) -> Room | Fault:
+        """Close a room for messages, or open it again; `also` is written with it or not at all."""
         async with self._turn:
-            return await self._archive(actor, await self._now(room), archived=archived)
+            return await self._archive(actor, await self._now(room), archived=archived, also=also)
 
-    async def _archive(self, actor: User, room: Room, *, archived: bool) -> Room | Fault:
+    async def _archive(self, actor: User, room: Room, *, archived: bool, also: Changes) -> Room | Fault:
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         if room.archived == archived:
@@ -136,9 +147,9 @@ class Rooms:
             return Fault(f"The {kind}, {room.name}, is {'already' if archived else 'not'} archived")
         changed = replace(room, archived=archived, updated_at=self._clock.now())
         if not archived:
-            return await self._put(actor, changed)
+            return await self._put(actor, changed, also=also)
         fact = await self._fanout.room(EventKind.ROOM_ARCHIVED, changed, actor, at=changed.updated_at)
-        return await self._put(actor, changed, facts=(fact,))
+        return await self._put(actor, changed, facts=(fact,), also=also)
 
     async def rename(self, actor: User, room: Room, name: str) -> Room | Fault:
         """Give a room another name; hooks that name it follow in the same transaction (decision 25)."""
@@ -198,10 +209,16 @@ class Rooms:
         return actor.role.at_least(Role.ADMIN) or (member is not None and member.is_owner)
 
     async def _put(
-        self, actor: User, room: Room, *, hooks: tuple[Hook, ...] = (), facts: tuple[Fact, ...] = ()
+        self,
+        actor: User,
+        room: Room,
+        *,
+        hooks: tuple[Hook, ...] = (),
+        facts: tuple[Fact, ...] = (),
+        also: Changes = NOTHING,
     ) -> Room:
         changed = self._fanout.plain(EventKind.ROOM_CHANGED, actor, {"_id": room.id, "name": room.name}, room)
-        await self._ledger.commit(Changes(put_rooms=(room,), put_hooks=hooks, facts=(*facts, changed)))
+        await self._ledger.commit(merge(also, Changes(put_rooms=(room,), put_hooks=hooks, facts=(*facts, changed))))
         return room
 
     async def _out(self, room: Room, user: User, actor: User) -> Room | Fault:

@@ -211,7 +211,16 @@ class Users:
             put = await self._put(actor, changed, merge(caused, also), ends_sessions=True)
             return put if isinstance(put, Fault) else Activation(put, hooks)
 
-    async def set_permission(self, actor: User, user_id: UserId, permission: str, *, granted: bool) -> User | Fault:
+    async def permission_fault(self, actor: User, user: User) -> Fault | None:
+        """Tell why `set_permission` would refuse, whatever the permission."""
+        managed = await self._managed(actor, user.id)
+        if isinstance(managed, Fault):
+            return managed
+        return UNAUTHORIZED if _on_own_rights(actor, managed) else None
+
+    async def set_permission(
+        self, actor: User, user_id: UserId, permission: str, *, granted: bool, also: Changes = NOTHING
+    ) -> User | Fault:
         """Grant a single permission to a user or take it away, whatever the role says (decision 7)."""
         if permission not in permissions.KNOWN:
             known = ", ".join(sorted(permissions.KNOWN))
@@ -224,11 +233,11 @@ class Users:
                 return UNAUTHORIZED
             plain = replace(user, granted=user.granted - {permission}, denied=user.denied - {permission})
             if granted == (permission in permissions.permissions(plain)):
-                return await self._put(actor, plain)
+                return await self._put(actor, plain, also)
             exception = frozenset({permission})
             if granted:
-                return await self._put(actor, replace(plain, granted=plain.granted | exception))
-            return await self._put(actor, replace(plain, denied=plain.denied | exception))
+                return await self._put(actor, replace(plain, granted=plain.granted | exception), also)
+            return await self._put(actor, replace(plain, denied=plain.denied | exception), also)
 
     # --- who may do what ----------------------------------------------------------------------------
 

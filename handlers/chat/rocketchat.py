@@ -17,6 +17,7 @@ from handlers.chat_adapter import (
     Request,
     json_reply,
     request_key,
+    to_json,
 )
 from handlers.chat_fields import MALFORMED, Fields, address, identifier, label, object_of, text
 from handlers.chat_text import harmless, shortened, split
@@ -105,6 +106,18 @@ class RocketChat:
             word=word,
             text=said[len(word) :].strip(),
         )
+
+
+def direct_call(direct: Direct, bot_token: str) -> tuple[dict[str, str], tuple[bytes, ...]] | None:
+    """Return headers and bodies for `chat.postMessage`; the token is `USER_ID:TOKEN`, None when it is not.
+
+    The room is named by the id of the person: a name could be taken by somebody else.
+    """
+    user_id, colon, secret = bot_token.partition(":")
+    if not (colon and user_id and secret):
+        return None
+    headers = {"X-User-Id": user_id, "X-Auth-Token": secret, "Content-Type": "application/json"}
+    return headers, tuple(to_json({"channel": f"@{direct.user_id}", "text": part}) for part in direct.texts)
 
 
 def _word(said: str, trigger: str) -> str | None:

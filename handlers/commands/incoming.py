@@ -1,6 +1,12 @@
 """`in`: the hooks that tools post to."""
 
-from handlers.command import CommandContext, Noun
+from handlers.command import Call, CommandContext, Noun
+from handlers.hooks.incoming import address_once, made_and_changed
+from handlers.hooks.past import past
+from handlers.hooks.rotating import rotation
+from handlers.hooks.switching import switches
+from handlers.hooks.trying import preview, trial
+from handlers.hooks.work import HOOK_TRIALS, HOOK_WORK
 from handlers.listing import Wording, hook_noun
 from storage.records.integration import Direction, Hook, IncomingHook
 
@@ -29,14 +35,27 @@ async def _effects(_: CommandContext, hook: Hook) -> str:
     return f"Its address stops working at once; {_place(hook)} gets nothing from it any more."
 
 
+async def _held_up(_: Call, hook: Hook) -> str:
+    return f"Senders are told that it is off (503), and {_place(hook)} gets nothing from it."
+
+
+_WORDING = Wording(
+    way=Direction.INCOMING,
+    one="incoming hook",
+    aliases=("incoming", "hook"),
+    place=_place,
+    what=_what,
+    facts=_facts,
+    effects=_effects,
+)
+
 NOUN: Noun = hook_noun(
-    Wording(
-        way=Direction.INCOMING,
-        one="incoming hook",
-        aliases=("incoming", "hook"),
-        place=_place,
-        what=_what,
-        facts=_facts,
-        effects=_effects,
-    )
+    _WORDING,
+    *made_and_changed(_WORDING),
+    *switches(_WORDING, _held_up),
+    rotation(_WORDING, address_once, lambda _: ""),
+    trial(_WORDING),
+    preview(),
+    *past(_WORDING),
+    needs=(HOOK_WORK, HOOK_TRIALS),
 )

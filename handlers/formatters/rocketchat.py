@@ -12,6 +12,18 @@ class RocketChat:
     name = "rocketchat"
     summary = "Rocket.Chat's own body: text, attachments, alias, avatar, emoji"
 
+    sample = """{
+        "text": "Build *1234* passed.",
+        "attachments": [
+            {
+                "title": "main is green",
+                "title_link": "https://ci.example.com/builds/1234",
+                "text": "12 tests in 34 s",
+                "color": "#2f9e44"
+            }
+        ]
+    }"""
+
     def recognises(self, body: object) -> bool:
         """Claim nothing: every body may be meant for Rocket.Chat, so this is what remains."""
         return False

@@ -5,7 +5,7 @@ Everything is said in the words of the flags (commands.md §2.2), so that a diff
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Final
 
@@ -144,12 +144,12 @@ def wished(wish: Wish) -> tuple[str, ...]:
     return tuple(each.name for each in fields(Wish) if getattr(wish, each.name) is not None)
 
 
-def said(wish: Wish) -> str:
+def said(wish: Wish, zone: tzinfo) -> str:
     """Say what a wish changes, in the words of its flags and without what is secret."""
-    return ", ".join(_said(name, getattr(wish, name)) for name in wished(wish))
+    return ", ".join(_said(name, getattr(wish, name), zone) for name in wished(wish))
 
 
-def _said(name: str, value: object) -> str:
+def _said(name: str, value: object, zone: tzinfo) -> str:
     flag = FLAGS.get(name, name)
     if name in SECRETS:
         return f"{flag} {'replaced' if value else 'taken away'}"
@@ -163,7 +163,7 @@ def _said(name: str, value: object) -> str:
         case "" | 0:
             return f"no {flag}"
         case int() if name == "expires_at":
-            return f"{flag} {datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+            return f"{flag} {datetime.fromtimestamp(value / 1000, zone):%Y-%m-%d %H:%M}"
         case _:
             return f"{flag} {value}"
 
@@ -200,7 +200,7 @@ def _back(name: str, value: object) -> Iterator[str]:
         case bool():
             yield f"--{flag}" if value else f"--no-{flag}"
         case tuple():
-            yield from (f"--{flag} {_listed(str(each))}" for each in value)
+            yield from (f"--{flag} {quote(str(each))}" for each in value)  # quotes keep a comma from splitting it
         case int() if name == "expires_at":
             yield f"--{flag} {datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec='milliseconds')}"
         case 0:
@@ -209,8 +209,3 @@ def _back(name: str, value: object) -> Iterator[str]:
             yield f"--{flag} {quote('@' + value)}"
         case _:
             yield f"--{flag} {quote(str(value))}"
-
-
-def _listed(value: str) -> str:
-    """Write one value of a list, which a comma would otherwise split."""
-    return quote(value)

@@ -22,8 +22,8 @@ class HookWork(Protocol):
         """Return where senders post to; it holds the token."""
         ...
 
-    async def judge(self, way: Direction, hook: Hook | None, wish: Wish) -> Fault | None:
-        """Return why a hook may not be made (None) or become as wished, without writing anything."""
+    async def judge(self, way: Direction, hook: Hook | None, wish: Wish) -> Hook | Fault:
+        """Return what a new hook (None) or this one would be as wished, or why not, without writing anything."""
         ...
 
     async def make(self, way: Direction, hook_id: IntegrationId, wish: Wish, also: Changes) -> Hook | Fault: ...

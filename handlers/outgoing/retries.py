@@ -9,6 +9,9 @@ from email.utils import parsedate_to_datetime
 
 from storage.clock import Millis
 
+DELAYS = ("powers-of-ten", "powers-of-two", "increments-of-two")
+"""The schedules there are."""
+
 DAY_MS = 24 * 60 * 60 * 1000
 
 _SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,3})?")

@@ -27,6 +27,8 @@ class PendingKind(StrEnum):
     """A one-time address for private input (decision 66)."""
     REQUEST = "request"
     """The answer given to a request of another chat, so that its repeat answers as before (decision 62)."""
+    DOWNLOAD = "download"
+    """A one-time address of an export."""
 
 
 class PendingEnd(StrEnum):

@@ -62,3 +62,7 @@ class Counts(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     queued: int
     dead: int
     oldest_queued_at: Millis | None
+    lanes: int = 0
+    """Addresses that something is queued for."""
+    held: int = 0
+    """How many of the queued belong to hooks that are off, and so wait (decision 14)."""

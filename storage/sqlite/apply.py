@@ -172,6 +172,8 @@ class Applier:
         row = rows.hook_row(hook, self._vault)
         if new:
             connection.execute(insert("integration", rows.HOOK_COLUMNS), row)
+            # a removed hook that is restored under its id: what is not swept yet is its history again
+            connection.execute("DELETE FROM removed WHERE integration_id = ?", (hook.id,))
         else:
             cursor = connection.execute(
                 "UPDATE integration SET (name, enabled, user_id, created_by, created_at, updated_at, expires_at,"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.clock import Clock, Millis
 from storage.ids import DeliveryId
-from storage.records.changes import Changes, Committed
+from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.queue import Claimed, Settle, Settled
 from storage.sqlite import upkeep
 from storage.sqlite.apply import Applier, Scopes
@@ -74,8 +74,20 @@ class Engine:
     def claim(self, order: ClaimOrder) -> Claimed:
         return self._queue.claim(self._connection, order)
 
-    def replay_dead(self, ids: Sequence[DeliveryId]) -> int:
-        return self._queue.replay_dead(self._connection, ids)
+    def replay_dead(self, ids: Sequence[DeliveryId], also: Changes) -> int:
+        return self._with(also, self._queue.replay_dead(self._connection, ids))
+
+    def discard_dead(self, ids: Sequence[DeliveryId], also: Changes) -> int:
+        return self._with(also, self._queue.discard_dead(self._connection, ids))
+
+    def hasten(self, ids: Sequence[DeliveryId], also: Changes) -> int:
+        return self._with(also, self._queue.hasten(self._connection, ids))
+
+    def _with(self, also: Changes, count: int) -> int:
+        """Write what belongs to a change of the queue, unless nothing was changed."""
+        if count and also != NOTHING:
+            self._applier.apply(self._connection, [also])
+        return count
 
     def expire_held(self) -> int:
         return self._queue.expire_held(self._connection)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from storage.clock import Millis
 from storage.ids import IntegrationId
@@ -97,6 +98,15 @@ def requests(
     return [rows.request_from(row, vault) for row in found]
 
 
+def requests_count(connection: Connection, hook_id: str, since: int | None, verdict: str | None) -> int:
+    found = connection.execute(
+        "SELECT count(*) FROM hook_request WHERE integration_id = ?1"
+        " AND (?2 IS NULL OR at >= ?2) AND (?3 IS NULL OR verdict = ?3)",
+        (hook_id, since, verdict),
+    )
+    return int(found.fetchone()[0])
+
+
 def request(connection: Connection, vault: Vault, request_id: str) -> HookRequest | None:
     row = connection.execute(f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE id = ?", (request_id,)).fetchone()
     return rows.request_from(row, vault) if row else None
@@ -132,18 +142,33 @@ def passed(connection: Connection, hook_ids: Sequence[str], last: int) -> dict[s
 _DELIVERIES = "FROM delivery d LEFT JOIN lane l ON l.id = d.lane_id"
 
 
-def deliveries(
-    connection: Connection, hook_id: str | None, state: str | None, since: int | None, offset: int, count: int
-) -> tuple[list[Delivery], int]:
+class Wanted(NamedTuple):
+    """Which deliveries to show, as `storage.ports.Queue.deliveries` explains; None leaves a condition out."""
+
+    hook_id: str | None = None
+    state: str | None = None
+    since: int | None = None
+    org: str | None = None
+    hook_ids: Sequence[str] | None = None
+    message_ids: Sequence[str] | None = None
+    reason: str | None = None
+
+
+def deliveries(connection: Connection, wanted: Wanted, offset: int, count: int) -> tuple[list[Delivery], int]:
+    hooks, messages = wanted.hook_ids, wanted.message_ids
     conditions, values = ["TRUE"], list[object]()
-    for condition, value in (
-        ("d.integration_id = ?", hook_id),
-        ("d.state = ?", state),
-        ("d.id >= ?", None if since is None else _first_since(connection, since)),
+    for condition, given in (
+        ("d.integration_id = ?", _maybe(wanted.hook_id)),
+        ("d.state = ?", _maybe(wanted.state)),
+        ("d.id >= ?", None if wanted.since is None else (_first_since(connection, wanted.since),)),
+        ("d.integration_id NOT IN (SELECT id FROM integration WHERE org_id <> ?)", _maybe(wanted.org)),
+        (f"d.integration_id IN ({marks(hooks or ())})", hooks),
+        (f"d.event_seq IN (SELECT event_seq FROM message WHERE id IN ({marks(messages or ())}))", messages),
+        ("instr(lower(d.reason), lower(?))", _maybe(wanted.reason)),
     ):
-        if value is not None:
+        if given is not None:
             conditions.append(condition)
-            values.append(value)
+            values += given
     where = " AND ".join(conditions)
     total = connection.execute(f"SELECT count(*) {_DELIVERIES} WHERE {where}", values).fetchone()[0]
     found = connection.execute(
@@ -151,6 +176,10 @@ def deliveries(
         (*values, count, offset),
     )
     return [rows.delivery_from(row) for row in found], total
+
+
+def _maybe(value: object) -> tuple[object, ...] | None:
+    return None if value is None else (value,)
 
 
 def _first_since(connection: Connection, since: int) -> int:
@@ -184,13 +213,24 @@ def deliveries_of(connection: Connection, seq: int) -> list[Delivery]:
 
 def counts(connection: Connection, hook_id: str | None) -> Counts:
     # an index holds all of this; looking at a million rows would not be quick
-    queued, first = connection.execute(
-        "SELECT count(*), min(id) FROM delivery"
+    queued, first, lanes = connection.execute(
+        "SELECT count(*), min(id), count(DISTINCT lane_id) FROM delivery"
         " WHERE state = 'queued' AND lane_id IN (SELECT id FROM lane WHERE ?1 IS NULL OR integration_id = ?1)",
         (hook_id,),
     ).fetchone()
+    held = connection.execute(
+        "SELECT count(*) FROM delivery WHERE state = 'queued'"
+        " AND lane_id IN (SELECT id FROM lane WHERE held AND (?1 IS NULL OR integration_id = ?1))",
+        (hook_id,),
+    ).fetchone()[0]
     oldest = connection.execute("SELECT created_at FROM delivery WHERE id = ?", (first,)).fetchone()
     dead = connection.execute(
         "SELECT count(*) FROM delivery WHERE state = 'dead' AND (?1 IS NULL OR integration_id = ?1)", (hook_id,)
     ).fetchone()[0]
-    return Counts(queued=queued, dead=dead, oldest_queued_at=None if oldest is None else Millis(oldest[0]))
+    return Counts(
+        queued=queued,
+        dead=dead,
+        oldest_queued_at=None if oldest is None else Millis(oldest[0]),
+        lanes=lanes,
+        held=held,
+    )

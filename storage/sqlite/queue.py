@@ -22,6 +22,9 @@ POISON_RECEIVES = 20
 HELD_FOR_MS = 24 * 3600 * 1000
 """How long a disabled integration's deliveries are held before they die as `expired` (decision 43)."""
 
+BY_HAND = "discarded by hand"
+"""Why somebody's discarded dead letters stand as they do."""
+
 EXPIRE_ROWS = 1000
 """Held deliveries that die in one transaction."""
 
@@ -215,4 +218,38 @@ class Queue:
             ).rowcount
             woken[LaneId(row["id"])] = now
         self._applier.lanes.wake(connection, woken)
+        return count
+
+    def discard_dead(self, connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+        """Give dead letters up; returns how many were dead."""
+        now = self._clock.steady()
+        statement = (
+            "UPDATE delivery SET state = 'discarded', reason = ?, updated_at = ? WHERE id = ? AND state = 'dead'"
+        )
+        return sum(connection.execute(statement, (BY_HAND, now, delivery_id)).rowcount for delivery_id in ids)
+
+    def hasten(self, connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+        """Make waiting deliveries due; returns how many waited. What is leased is being tried already."""
+        now, lanes, count = self._clock.steady(), set[LaneId](), 0
+        for delivery_id in ids:
+            row = connection.execute(
+                "SELECT d.lane_id, l.ordered FROM delivery d JOIN lane l ON l.id = d.lane_id"
+                " WHERE d.id = ? AND d.state = 'queued' AND d.lease IS NULL",
+                (delivery_id,),
+            ).fetchone()
+            if row is None:
+                continue
+            if not row["ordered"]:
+                connection.execute(
+                    "UPDATE delivery SET available_at = min(available_at, ?) WHERE id = ?", (now, delivery_id)
+                )
+            else:  # the lane is what waits, unless its head is in hand
+                connection.execute(
+                    "UPDATE lane SET not_before = min(not_before, ?1) WHERE id = ?2 AND NOT EXISTS"
+                    " (SELECT 1 FROM delivery WHERE lane_id = ?2 AND state = 'queued' AND lease IS NOT NULL)",
+                    (now, row["lane_id"]),
+                )
+            lanes.add(LaneId(row["lane_id"]))
+            count += 1
+        self._applier.lanes.wake(connection, dict.fromkeys(lanes, now))
         return count

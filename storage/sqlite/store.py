@@ -15,7 +15,7 @@ from storage.errors import Unavailable, VaultError
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditFilter, AuditRow
-from storage.records.changes import Changes, Committed
+from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
@@ -153,10 +153,18 @@ class SqliteStore:
     async def settle(self, settle: Settle) -> Settled:
         return await self._writer.run_many(Engine.settle, settle)
 
-    async def replay_dead(self, delivery_ids: Sequence[DeliveryId]) -> int:
-        replayed = await self._writer.run(Engine.replay_dead, delivery_ids)
+    async def replay_dead(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        replayed = await self._writer.run(Engine.replay_dead, delivery_ids, also)
         self._ring(())
         return replayed
+
+    async def discard_dead(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        return await self._writer.run(Engine.discard_dead, delivery_ids, also)
+
+    async def hasten(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
+        hastened = await self._writer.run(Engine.hasten, delivery_ids, also)
+        self._ring(())
+        return hastened
 
     async def expire_held(self) -> int:
         return await self._writer.run(Engine.expire_held)
@@ -317,6 +325,11 @@ class SqliteStore:
     ) -> list[HookRequest]:
         return await self._read(history.requests, self._vault, hook_id, since, verdict, offset, count)
 
+    async def requests_count(
+        self, hook_id: IntegrationId, *, since: Millis | None = None, verdict: Verdict | None = None
+    ) -> int:
+        return await self._read(history.requests_count, hook_id, since, verdict)
+
     async def request_posting(self, hook_id: IntegrationId, message_id: MessageId) -> HookRequest | None:
         return await self._read(history.request_posting, self._vault, hook_id, message_id)
 
@@ -357,8 +370,13 @@ class SqliteStore:
         since: Millis | None = None,
         offset: int = 0,
         count: int = 50,
+        org: OrgId | None = None,
+        hook_ids: Sequence[IntegrationId] | None = None,
+        message_ids: Sequence[MessageId] | None = None,
+        reason: str | None = None,
     ) -> tuple[list[Delivery], int]:
-        return await self._read(history.deliveries, hook_id, state, since, offset, count)
+        wanted = history.Wanted(hook_id, state, since, org, hook_ids, message_ids, reason)
+        return await self._read(history.deliveries, wanted, offset, count)
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:
         return await self._read(history.delivery, delivery_id)

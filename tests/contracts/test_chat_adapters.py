@@ -37,7 +37,7 @@ every = pytest.mark.parametrize("name", NAMES)
 
 def interactive(name: str) -> InteractiveAdapter:
     adapter = ADAPTERS[name]
-    assert hasattr(adapter, "parse_interaction")
+    assert isinstance(adapter, InteractiveAdapter)
     return adapter
 
 
@@ -54,7 +54,7 @@ def asked(adapter: ChatAdapter) -> Asked:
 def test_every_kind_of_workspace_has_its_adapter_and_a_sample() -> None:
     """What can be connected can be understood; a newcomer brings a sample and so is covered by all of this."""
     assert set(NAMES) == {kind.value for kind in WorkspaceKind} == set(SAMPLES)
-    assert {name for name, adapter in ADAPTERS.items() if hasattr(adapter, "parse_interaction")} == set(INTERACTIVE)
+    assert {name for name, adapter in ADAPTERS.items() if isinstance(adapter, InteractiveAdapter)} == set(INTERACTIVE)
 
 
 @every

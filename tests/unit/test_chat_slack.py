@@ -300,7 +300,8 @@ def test_a_submission_brings_the_line_and_the_private_values() -> None:
 def test_a_form_belongs_to_one_person_and_ten_minutes() -> None:
     """Another user, another team or a made-up modal is refused; an old one says so under its first field."""
     view = opened()
-    for changes in ({"user": {"id": "U3"}}, {"team": {"id": "T2"}}):
+    others: tuple[dict[str, Any], ...] = ({"user": {"id": "U3"}}, {"team": {"id": "T2"}})
+    for changes in others:
         assert isinstance(ADAPTER.parse_interaction(submission(view, {}, **changes), SECRET, NOW), Refusal)
     forged = {**view, "private_metadata": "in edit other --secret ?"}
     assert isinstance(ADAPTER.parse_interaction(submission(forged, {}), SECRET, NOW), Refusal)

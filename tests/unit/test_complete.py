@@ -11,7 +11,7 @@ from storage.clock import Millis
 from storage.ids import IntegrationId
 from storage.records.integration import Hook
 from storage.records.user import Role
-from tests.command_stage import InMemory
+from tests.command_stage import COMMANDS, InMemory
 from tests.records import NOON, incoming, outgoing, user
 
 HOOKS: list[Hook] = [
@@ -30,10 +30,10 @@ async def offered(line: str, role: Role = Role.ADMIN, cursor: int | None = None)
 @pytest.mark.parametrize(
     ("line", "inserts"),
     [
-        ("", ["cancel", "confirm", "help", "in", "list", "out", "status", "undo"]),
+        ("", [noun.name for noun in COMMANDS.nouns][:10]),
         ("S", ["status"]),
         ("c", ["cancel", "confirm", '"ci night"', "chat", "ci"]),
-        ("in ", ["list", "show", "remove"]),
+        ("in ", ["list", "show", "add", "edit", "enable", "disable", "rotate-token", "test", "preview", "history"]),
         ("hook SH", ["show"]),
         ("in show ", ['"ci night"', "ci", "other"]),
         ("out show ", ["chat"]),
@@ -67,7 +67,12 @@ async def test_suggestion_says_where_it_goes() -> None:
 
 async def test_what_may_not_be_run_is_not_offered() -> None:
     """A viewer is offered no removal, nor anything behind one."""
-    assert [suggestion.insert for suggestion in await offered("in ", Role.VIEWER)] == ["list", "show"]
+    assert [suggestion.insert for suggestion in await offered("in ", Role.VIEWER)] == [
+        "list",
+        "show",
+        "preview",
+        "history",
+    ]
     assert await offered("in remove ", Role.VIEWER) == []
 
 

@@ -366,3 +366,14 @@ def test_a_mistaken_folder_stops_the_start(folder: ModuleType, problem: str) -> 
     """A module without its constant and a name used twice are named."""
     with pytest.raises(ValueError, match=problem):
         load(folder, "COMMAND")
+
+
+@pytest.mark.parametrize("formatter", FORMATTERS.values(), ids=lambda one: one.name)
+def test_every_format_has_a_sample_that_can_be_posted(formatter: Formatter) -> None:
+    """Tests and previews show it, so it is recognised as what it is and read without a fault."""
+    body = json.loads(formatter.sample)
+    assert FORMATTERS["auto"].format(body) == formatter.format(body)
+    draft = read_draft(formatter.format(body), Defaults(), max_chars=1_000)
+    assert isinstance(draft, Draft)
+    assert draft.text.startswith("Build *1234* passed")
+    assert draft.attachments

@@ -65,9 +65,9 @@ def _given(slot: Slot, chance: Random) -> Given:
     if slot.type is ValueType.SWITCH:
         return Given(chance.random() < 0.5, ("",), Span(0, 0))
     if slot.type is ValueType.LIST or getattr(slot, "repeated", False):
-        words = tuple(_text(chance) for _ in range(chance.randrange(1, 4)))
+        words = tuple(chance.choice(slot.choices or (_text(chance),)) for _ in range(chance.randrange(1, 4)))
         return Given(words, words, Span(0, 0))
-    typed = chance.choice(_SAMPLES.get(slot.type, (_text(chance),)))
+    typed = chance.choice(slot.choices or _SAMPLES.get(slot.type) or (_text(chance),))
     value = read_value(slot.type, typed, now=NOON, zone=_reading().zone)
     assert value is not None
     return Given(value, (typed,), Span(0, 0))

@@ -40,10 +40,10 @@ def _code(asked: str) -> str:
 
 
 async def test_the_root_and_its_alias_are_listed_in_order(server: Server) -> None:
-    """Both names of the root are known, with what a client shows of a command (decision 16)."""
+    """Both names of the root, then the words for single commands, with what a client shows of them (16, 59)."""
     listed = await server.get("commands.list")
-    assert [command["command"] for command in listed["commands"]] == ["hook", "integrations"]
-    assert (listed["offset"], listed["count"], listed["total"]) == (0, 2, 2)
+    assert [command["command"] for command in listed["commands"]] == ["hook", "integrations", "why", "deliveries"]
+    assert (listed["offset"], listed["count"], listed["total"]) == (0, 4, 4)
     for command in listed["commands"]:
         assert (command["clientOnly"], command["providesPreview"]) == (False, True)
         assert await server.get("commands.get", command=command["command"].upper()) == {
@@ -57,8 +57,8 @@ async def test_the_root_and_its_alias_are_listed_in_order(server: Server) -> Non
     [
         ({"query": '{"command":"integrations"}'}, ["integrations"], 1),
         ({"query": '{"command":"integration"}'}, [], 0),
-        ({"sort": '{"command":-1}', "count": "1"}, ["integrations"], 2),
-        ({"offset": "1"}, ["integrations"], 2),
+        ({"sort": '{"command":-1}', "count": "1"}, ["why"], 4),
+        ({"offset": "1", "count": "1"}, ["integrations"], 4),
     ],
 )
 async def test_a_list_is_filtered_exactly_and_paged(

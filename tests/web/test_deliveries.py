@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.workspace.deliveries import Deliveries, Shown, read_id, written_id
+from bot.workspace.deliveries import Deliveries
+from handlers.deliveries import Shown, read_id, written_id
 from handlers.errors import Fault
 from storage.ids import DeliveryId, UserId
 from storage.records.delivery import DeliveryState

@@ -74,8 +74,8 @@ async def preview(services: Services, request: ApiRequest) -> Reply:
     target = fault or await _target(services, request)
     if isinstance(target, Fault):
         return target
-    _, room = target
-    lines = await services.commands.preview(request.user, room, request.text("params") or "")
+    command, room = target
+    lines = await services.commands.preview(request.user, room, command, request.text("params") or "")
     items = [{"id": str(number), "type": "text", "value": line} for number, line in enumerate(lines, 1)]
     return {"preview": {"i18nTitle": PREVIEW_TITLE, "items": items}}
 

@@ -7,7 +7,7 @@ from handlers.errors import Fault
 from handlers.services import HOOKS, HookDesk, Traffic
 from storage.ids import IntegrationId
 from storage.records.changes import Changes
-from storage.records.integration import Hook, direction
+from storage.records.integration import Hook, IncomingHook, direction
 from storage.records.queue import Counts
 
 RECENT = 10
@@ -26,7 +26,17 @@ class Hooks:
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         found = await self._kit.store.passed(hook_ids, RECENT)
-        return {hook_id: Traffic(passed.last_at, passed.failures) for hook_id, passed in found.items()}
+        rotated = [
+            hook
+            for hook in [await self._kit.directory.hook(hook_id) for hook_id in hook_ids]
+            if isinstance(hook, IncomingHook) and hook.previous_token
+        ]
+        old = await self._kit.store.previous_calls(rotated)
+        traffic = {hook_id: Traffic(passed.last_at, passed.failures) for hook_id, passed in found.items()}
+        for hook_id, calls in old.items():  # also where no requests are kept
+            before = traffic.get(hook_id, Traffic(calls.last_at))
+            traffic[hook_id] = Traffic(before.last_at, before.failures, calls.calls)
+        return traffic
 
     async def remove_hook(self, hook: Hook, also: Changes) -> str | None:
         current = await self._kit.directory.hook(hook.id)

@@ -18,7 +18,7 @@ class Status:
         last = await store.passed([hook.id for hook in await self._kit.hooks.visible(self._user)], 1)
         failing = frozenset(hook_id for hook_id, passed in last.items() if passed.failures)
         chats = await store.workspaces(self._kit.directory.org)
-        return StatusFacts(version("patchbay"), await store.counts(), failing, len(chats))
+        return StatusFacts(version("patchbay"), await store.counts(), failing, tuple(chat.name for chat in chats))
 
 
 def _make(kit: Kit, caller: Caller) -> StatusDesk:

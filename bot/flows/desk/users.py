@@ -8,8 +8,7 @@ from bot.workspace.passwords import MIN_LENGTH
 from bot.workspace.users import Activation, NewUser, UserUpdate, is_guest
 from handlers.command import Form, FormField, Place
 from handlers.errors import UNAUTHORIZED, Fault
-from handlers.people import USERS, NewGuest, Rooms, UserDesk
-from storage.ids import UserId
+from handlers.people import USERS, Invitation, NewGuest, Rooms, UserDesk
 from storage.records.changes import Changes, merge
 from storage.records.integration import Hook
 from storage.records.pending import PendingKind, PendingOf
@@ -68,10 +67,19 @@ class UsersDesk:
         fault = await self._users.creation_fault(self._actor, _new(guest))
         return None if fault is None else _sentence(fault)
 
+    async def refused_permissions(self, user: User) -> str | None:
+        return self._why(user, await self._users.permission_fault(self._actor, user))
+
     async def give_role(self, user: User, role: Role, also: Changes) -> str | None:
         if await self._stale(user):
             return _CHANGED
         done = await self._users.update(self._actor, user.id, UserUpdate(role=role), also=also)
+        return self._why(user, done) if isinstance(done, Fault) else None
+
+    async def set_permission(self, user: User, permission: str, *, granted: bool, also: Changes) -> str | None:
+        if await self._stale(user):
+            return _CHANGED
+        done = await self._users.set_permission(self._actor, user.id, permission, granted=granted, also=also)
         return self._why(user, done) if isinstance(done, Fault) else None
 
     async def set_active(self, user: User, *, active: bool, also: Changes) -> Sequence[Hook] | str:
@@ -80,17 +88,17 @@ class UsersDesk:
         done = await self._users.set_active(self._actor, user.id, active=active, also=also)
         return done.disabled if isinstance(done, Activation) else self._why(user, done) or ""
 
-    async def invite(self, guest: NewGuest, also: Changes) -> str:
+    async def invite(self, guest: NewGuest, also: Changes) -> Invitation | str:
         new = _new(guest)
         address, form = self._forms.prepare(_FORM, new.id, _INVITATION, "invitation")
         made = await self._users.create(self._actor, new, also=merge(form, also))
-        return _sentence(made) if isinstance(made, Fault) else address
+        return _sentence(made) if isinstance(made, Fault) else Invitation(address)
 
-    async def invite_again(self, user: User, also: Changes) -> str:
+    async def invite_again(self, user: User, also: Changes) -> Invitation:
         address, form = self._forms.prepare(_FORM, user.id, _INVITATION, "invitation")
-        before = PendingOf(PendingKind.FORM, UserId(user.id), _INVITATION.key)
+        before = PendingOf(PendingKind.FORM, user.id, _INVITATION.key)
         await self._kit.store.commit(merge(Changes(pending_clear=(before,)), form, also))
-        return address
+        return Invitation(address)
 
     async def accept(self, password: str, also: Changes) -> str | None:
         done = await self._users.accept(self._actor.id, password, also=also)
@@ -102,14 +110,18 @@ class UsersDesk:
     async def _stale(self, seen: User) -> bool:
         """Tell whether a user is no longer what was looked at and asked about."""
         now = await self._kit.directory.user(seen.id)
-        return now is None or (now.role, now.active) != (seen.role, seen.active)
+        return now is None or _rights(now) != _rights(seen)
 
     def _why(self, user: User, fault: Fault | None) -> str | None:
         if fault is not UNAUTHORIZED:
             return None if fault is None else _sentence(fault)
         if user.id == self._actor.id:
-            return "Nobody changes their own role; ask another admin."
+            return "Nobody changes their own rights; ask another admin."
         return f"{user.username} is {user.role}; only somebody with that role may change it."
+
+
+def _rights(user: User) -> tuple[object, ...]:
+    return user.role, user.active, user.granted, user.denied
 
 
 def _new(guest: NewGuest) -> NewUser:

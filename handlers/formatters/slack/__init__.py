@@ -21,6 +21,18 @@ class Slack:
     name = "slack"
     summary = "Slack's body: mrkdwn text, legacy attachments, blocks"
 
+    sample = """{
+        "text": "Build *1234* passed: <https://ci.example.com/builds/1234|details>",
+        "attachments": [
+            {
+                "fallback": "main is green",
+                "color": "good",
+                "title": "main is green",
+                "fields": [{"title": "Tests", "value": "12 in 34 s", "short": true}]
+            }
+        ]
+    }"""
+
     def recognises(self, body: object) -> bool:
         if not isinstance(body, dict):
             return False

@@ -100,6 +100,8 @@ async def test_requests_are_found_by_time_and_verdict(store: Store) -> None:
         await store.commit(Changes(request=one))
     assert await store.requests(incoming().id, since=Millis(NOON + 2)) == made[:1:-1]
     assert await store.requests(incoming().id, since=Millis(NOON + 2), verdict=Verdict.REFUSED) == [made[3]]
+    assert await store.requests_count(incoming().id) == len(made)
+    assert await store.requests_count(incoming().id, since=Millis(NOON + 2), verdict=Verdict.REFUSED) == 1
     assert await store.requests(incoming().id, verdict=Verdict.POSTED, offset=1, count=1) == [made[2]]
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from storage.clock import Millis
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId
 from storage.ports import Store
@@ -33,7 +35,7 @@ async def test_deleting_a_hook_discards_everything_it_has_queued(store: Store, c
     found, total = await store.deliveries(hook_id=ONE.id, state=DeliveryState.DISCARDED)
     assert total == 3
     assert {one.reason for one in found} == {"integration removed"}
-    assert await store.counts() == Counts(queued=1, dead=0, oldest_queued_at=NOON)
+    assert await store.counts() == Counts(queued=1, dead=0, oldest_queued_at=NOON, lanes=1)
 
 
 async def test_a_delivery_to_what_was_removed_meanwhile_is_left_out(store: Store, clock: ManualClock) -> None:
@@ -87,7 +89,9 @@ async def test_disabling_holds_and_enabling_releases(store: Store, clock: Manual
     await queue_up(store, TWO, "b", urls=TWO.urls[1:])
     await queue_up(store, ONE, "x")
     assert texts((await claim(store, clock.steady())).leases) == ["x"]
-    assert await store.counts(TWO.id) == Counts(queued=2, dead=0, oldest_queued_at=NOON)
+    held = Counts(queued=2, dead=0, oldest_queued_at=NOON, lanes=2, held=2)
+    assert await store.counts(TWO.id) == held
+    assert await store.counts() == structs.replace(held, queued=3, lanes=3)
     await store.commit(Changes(put_hooks=(replace(TWO, version=3),)))
     assert texts((await claim(store, clock.steady())).leases) == ["a", "b"]
 
@@ -152,8 +156,8 @@ async def test_counts_pages_and_replay(store: Store, clock: ManualClock) -> None
     await queue_up(store, ONE, "abc")
     clock.advance(10)
     await queue_up(store, TWO, "x", urls=TWO.urls[:1])
-    assert await store.counts() == Counts(queued=4, dead=0, oldest_queued_at=NOON)
-    assert await store.counts(TWO.id) == Counts(queued=1, dead=0, oldest_queued_at=Millis(NOON + 10))
+    assert await store.counts() == Counts(queued=4, dead=0, oldest_queued_at=NOON, lanes=2)
+    assert await store.counts(TWO.id) == Counts(queued=1, dead=0, oldest_queued_at=Millis(NOON + 10), lanes=1)
     leases = (await claim(store, clock.steady(), limit=3)).leases
     for leased in leases:
         await settle(store, leased, clock.steady(), state=DeliveryState.DEAD, reason="500")

@@ -310,7 +310,7 @@ async def test_personal_tokens(server: Server, rocket: Rocket, data: Path) -> No
 async def test_commands(server: Server, rocket: Rocket, data: Path) -> None:
     """Slash commands are listed, shown, completed and run; what they remove is gone."""
     listed = (await rocket.call_api_get("commands.list"))["commands"]
-    assert [command["command"] for command in listed] == ["hook", "integrations"]
+    assert [command["command"] for command in listed] == ["hook", "integrations", "why", "deliveries"]
     assert (await rocket.call_api_get("commands.get", command="HOOK"))["command"] == listed[0]
     preview = await rocket.call_api_get("commands.preview", command="hook", params="in+", roomId="GENERAL")
     assert "in list" in " ".join(item["value"] for item in preview["preview"]["items"])

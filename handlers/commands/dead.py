@@ -1,0 +1,259 @@
+"""`dead`: deliveries that failed for good, queued again or given up (commands.md §2.2, delivery.md §6)."""
+
+import hashlib
+from collections.abc import Sequence
+
+from handlers.answers import ROWS, done, moment, plural
+from handlers.command import Answer, Audience, Call, Command, Confirm, Noun, Plan, Thing
+from handlers.deliveries import (
+    DELIVERIES,
+    Shown,
+    Wanted,
+    find_hook_named,
+    hook_name,
+    no_such_delivery,
+    read_id,
+    rows_of,
+    touched,
+    written_id,
+)
+from handlers.line import Problem, ProblemKind, one_line
+from handlers.listing import note_of
+from handlers.paging import listed, offset_of
+from handlers.services import HOOKS
+from handlers.slots import Argument, Flag
+from handlers.values import ValueType
+from storage.ids import DeliveryId
+from storage.records.changes import Changes
+from storage.records.delivery import DeliveryState
+from storage.records.integration import OutgoingHook
+from storage.records.user import Role
+
+ASK_ABOVE = 10
+"""More than this many are queued again or discarded only after a question."""
+
+_REFS = "REF"
+_ALL = "all"
+
+
+async def _list(call: Call) -> Answer | Problem:
+    context, desk = call.context, call.services.of(DELIVERIES)
+    wanted = Wanted(state=DeliveryState.DEAD, reason=call.values.text("reason"))
+    if text := call.values.text("out"):
+        hook = await find_hook_named(call, "out", text, (OutgoingHook,))
+        if isinstance(hook, Problem):
+            return hook
+        wanted = Wanted(state=DeliveryState.DEAD, reason=wanted.reason, hook_id=hook.id)
+    shown, total = await desk.page(wanted, offset=offset_of(call), count=ROWS)
+    summary = f"{total:,} dead"
+    if total:
+        [oldest], _ = await desk.page(wanted, offset=total - 1, count=1)
+        summary += f", oldest {moment(oldest.delivery.created_at, now=context.now, zone=context.zone)}"
+    return listed(call, summary, rows_of(shown, context), total=total)
+
+
+async def _retry(call: Call) -> Plan | Problem:
+    chosen = await _chosen(call)
+    if isinstance(chosen, Problem):
+        return chosen
+    desk, root = call.services.of(DELIVERIES), call.context.root
+    ids, sample = chosen
+    many = plural(len(ids), "dead letter")
+
+    async def apply(also: Changes) -> Answer | Problem:
+        queued = await desk.retry_dead(ids, also)
+        if not queued:
+            text = "None of them is dead any more, or has its hook and address left to go to."
+            return Problem(kind=ProblemKind.CONFLICT, text=text, next="dead list")
+        left = len(ids) - queued
+        why = f" {left:,} had no hook or address left to go to, or were queued already." if left else ""
+        follow = f"delivery show {written_id(ids[0])}" if len(ids) == 1 or not left else "delivery list --status queued"
+        text = f"Queued {queued:,} again.{why} Follow: {root} {follow}"
+        return done(text, data={"queued": queued, "left": left})
+
+    off = {each.hook.id for each in sample if each.hook and not each.hook.enabled}
+    held = " Those of hooks that are off wait until they are on again." if off else ""
+    return Plan(
+        title=f"Queue {many}{_of(ids, sample)} again",
+        effects=f"Each gets a fresh budget of tries.{held}",
+        thing=_one(ids),
+        apply=apply,
+        confirm=_needs(ids),
+        note=note_of(call, f"queued {many}{_of(ids, sample)} again"),
+        channels=touched(sample),
+    )
+
+
+async def _discard(call: Call) -> Plan | Problem:
+    chosen = await _chosen(call)
+    if isinstance(chosen, Problem):
+        return chosen
+    desk, root = call.services.of(DELIVERIES), call.context.root
+    ids, sample = chosen
+    many = plural(len(ids), "dead letter")
+
+    async def apply(also: Changes) -> Answer | Problem:
+        discarded = await desk.discard_dead(ids, also)
+        if not discarded:
+            return Problem(kind=ProblemKind.CONFLICT, text="None of them is dead any more.", next="dead list")
+        left = len(ids) - discarded
+        why = f" {left:,} were queued again meanwhile." if left else ""
+        text = f"Discarded {plural(discarded, 'dead letter')}.{why}\nNext: {root} dead list"
+        return done(text, data={"discarded": discarded, "left": left})
+
+    return Plan(
+        title=f"Discard {many}{_of(ids, sample)}",
+        effects="What they carried is not sent any more; this cannot be undone.",
+        thing=_one(ids) or _several(ids),
+        apply=apply,
+        confirm=_needs(ids),
+        note=note_of(call, f"discarded {many}{_of(ids, sample)}"),
+        channels=touched(sample),
+    )
+
+
+# --- which ------------------------------------------------------------------------------------------
+
+
+async def _chosen(call: Call) -> tuple[list[DeliveryId], list[Shown]] | Problem:
+    """Return which dead letters are meant, each once, and a few of them to speak of."""
+    references, everything = call.values.texts(_REFS), call.values.switch(_ALL)
+    if everything == bool(references):
+        return Problem(
+            kind=ProblemKind.USAGE,
+            text="Name dead letters or a hook, or say --all." if not everything else "--all leaves nothing to name.",
+            span=call.values.span(_REFS if everything else _ALL),
+            allowed="dlv_91, #n of your last list here, an outgoing hook for all of its, or --all",
+            next="dead list",
+        )
+    chosen: dict[DeliveryId, None] = {}
+    for reference in references or (None,):
+        ids = await _named(call, reference)
+        if isinstance(ids, Problem):
+            return ids
+        chosen.update(dict.fromkeys(ids))
+    if not chosen:
+        what = f"of {one_line(references[0])} " if len(references) == 1 else ""
+        return Problem(kind=ProblemKind.UNKNOWN, text=f"There are no dead letters {what}here.", next="dead list")
+    desk = call.services.of(DELIVERIES)
+    looked = [await desk.one(delivery_id) for delivery_id in list(chosen)[:ROWS]]
+    return list(chosen), [each for each in looked if each]
+
+
+async def _named(call: Call, reference: str | None) -> Sequence[DeliveryId] | Problem:
+    """Return the dead letters one reference means; none means all."""
+    desk = call.services.of(DELIVERIES)
+    if reference is None:
+        return await desk.changeable(Wanted(state=DeliveryState.DEAD))
+    number = read_id(reference)
+    if number is None:
+        hook = await find_hook_named(call, _REFS, reference, (OutgoingHook,), whole=True)
+        if isinstance(hook, Problem):
+            return hook
+        return await desk.changeable(Wanted(state=DeliveryState.DEAD, hook_id=hook.id))
+    shown = await desk.one(number)
+    if shown is None or not desk.may_change(shown):
+        return no_such_delivery(call, _REFS, reference)
+    if shown.delivery.state is DeliveryState.DEAD:
+        return [number]
+    return Problem(
+        kind=ProblemKind.CONFLICT,
+        text=f"{reference} is no dead letter; it is {shown.delivery.state}.",
+        span=call.values.span(_REFS),
+        allowed="deliveries that are dead",
+        next=f"delivery show {reference}",
+    )
+
+
+def _of(ids: Sequence[DeliveryId], sample: Sequence[Shown]) -> str:
+    """Say whose they are, where that is known of all: a sample may be less."""
+    names = list(dict.fromkeys(map(hook_name, sample)))
+    return f" of {', '.join(names)}" if len(ids) <= len(sample) and len(names) <= 3 else ""
+
+
+def _needs(ids: Sequence[DeliveryId]) -> Confirm:
+    return Confirm.BUTTON if len(ids) > ASK_ABOVE else Confirm.NONE
+
+
+def _one(ids: Sequence[DeliveryId]) -> Thing | None:
+    ref = written_id(ids[0])
+    return Thing(kind="delivery", id=ref, name=ref) if len(ids) == 1 else None
+
+
+def _several(ids: Sequence[DeliveryId]) -> Thing:
+    """Return a thing that is another one as soon as it holds others: nobody discards more than they were told."""
+    digest = hashlib.blake2b(repr(sorted(ids)).encode(), digest_size=8).hexdigest()
+    return Thing(kind="dead letters", id=digest, name=plural(len(ids), "dead letter"))
+
+
+_WHICH = Argument(
+    name=_REFS,
+    summary="dlv_91, #n of your last list here, or an outgoing hook for all of its",
+    type=ValueType.REFERENCE,
+    required=False,
+    repeated=True,
+    offers="out",
+)
+_EVERYTHING = Flag(name=_ALL, summary="all dead letters of the hooks you may change")
+
+NOUN: Noun = Noun(
+    name="dead",
+    summary="deliveries that failed for good",
+    aliases=("dlq",),
+    alone=("dlq",),
+    commands=(
+        Command(
+            noun="dead",
+            verb="list",
+            summary="lists dead letters of the hooks you may see, the newest first",
+            role=Role.VIEWER,
+            flags=(
+                Flag(
+                    name="reason",
+                    summary="only those that died of this: a part of the reason, such as 400 or expired",
+                    type=ValueType.TEXT,
+                    metavar="TEXT",
+                ),
+                Flag(
+                    name="out",
+                    summary="only those of an outgoing hook",
+                    type=ValueType.REFERENCE,
+                    metavar="REF",
+                    offers="out",
+                ),
+            ),
+            pages=True,
+            examples=("dead list", "dead list --reason 400"),
+            run=_list,
+        ),
+        Command(
+            noun="dead",
+            verb="retry",
+            summary="queues dead letters again, each with a fresh budget of tries",
+            role=Role.EDITOR,
+            audience=Audience.CALLER_AND_NOTE,
+            writes=True,
+            confirm=Confirm.BUTTON,
+            confirm_when=f"over {ASK_ABOVE}",
+            arguments=(_WHICH,),
+            flags=(_EVERYTHING,),
+            examples=("dead retry #1 #2", "dead retry ops-bot", "dead retry --all"),
+            run=_retry,
+        ),
+        Command(
+            noun="dead",
+            verb="discard",
+            summary="gives dead letters up for good",
+            role=Role.EDITOR,
+            audience=Audience.CALLER_AND_NOTE,
+            writes=True,
+            confirm=Confirm.BUTTON,
+            confirm_when=f"over {ASK_ABOVE}",
+            arguments=(_WHICH,),
+            flags=(_EVERYTHING,),
+            examples=("dead discard dlv_91", "dead discard --all"),
+            run=_discard,
+        ),
+    ),
+    needs=(HOOKS, DELIVERIES),
+)

@@ -1,0 +1,22 @@
+"""How answers about hooks call them, and what may be typed next."""
+
+from handlers.command import Call
+from handlers.line import one_line, quote
+from handlers.services import HOOKS
+from storage.records.integration import Hook, is_expired, is_muted
+
+
+async def typable(call: Call, hook: Hook) -> str:
+    """Return what names a hook in the next line: its name where that is plain and nobody else's, else its id."""
+    twins = [each for each in await call.services.of(HOOKS).hooks() if each.name.casefold() == hook.name.casefold()]
+    plain = one_line(hook.name) == hook.name and hook.name[:1] not in "#-"
+    return quote(hook.name) if plain and not [each for each in twins if each.id != hook.id] else hook.id
+
+
+def not_live(hook: Hook, call: Call) -> str | None:
+    """Say what keeps a hook from passing anything on, or None (decisions 14, 65)."""
+    if not hook.enabled:
+        return "It is switched off."
+    if is_expired(hook, call.context.now):
+        return "It has expired."
+    return "It is muted." if is_muted(hook, call.context.now) else None

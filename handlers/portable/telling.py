@@ -1,0 +1,78 @@
+"""Say what an import would do, or why it cannot: new, changed field by field, unchanged, refused by line."""
+
+from collections.abc import Iterable, Sequence
+
+from handlers.answers import plural
+from handlers.line import one_line
+from handlers.portable.planning import Change, ImportPlan, Step
+from handlers.portable.reading import Refused
+from storage.records.integration import Direction
+
+SHOWN = 10
+"""Rows of each kind in a chat (commands.md §2.3); the command line shows all."""
+
+
+def counted(plan: ImportPlan) -> str:
+    """Count what a file holds: `1 new, 2 changed, 3 unchanged`."""
+    counts = [(len(plan.new), "new"), (len(plan.changed), "changed"), (plan.unchanged, "unchanged")]
+    return ", ".join(f"{count:,} {word}" for count, word in counts if count) or "no hook"
+
+
+def told(plan: ImportPlan, most: int | None = SHOWN) -> str:
+    """Write what would become of which hook, one line each and one for each field that changes."""
+    lines = [*_rows("New", map(_one, plan.new), len(plan.new), most)]
+    lines += _rows("Changed", map(_changed, plan.changed), len(plan.changed), most)
+    if plan.unchanged:
+        lines.append(f"Unchanged: {plural(plan.unchanged, 'hook')}")
+    return "\n".join(lines)
+
+
+def refusals(refused: Sequence[Refused], most: int | None = SHOWN) -> str:
+    """Write what cannot be done, in the order of the file."""
+    ordered = sorted(refused, key=lambda one: one.line)
+    rows = (f"line {one.line}: {one.text}" for one in ordered)
+    return "\n".join(_rows("Refused", rows, len(ordered), most))
+
+
+def facts(plan: ImportPlan) -> dict[str, object]:
+    """Return the same as plain JSON."""
+    return {
+        "new": [_named(step) for step in plan.new],
+        "changed": [
+            {**_named(step), "fields": {c.key: [c.before, c.after] for c in step.changes}} for step in plan.changed
+        ],
+        "unchanged": plan.unchanged,
+        "refused": [{"line": one.line, "text": one.text} for one in sorted(plan.refused, key=lambda one: one.line)],
+    }
+
+
+def kind_of(step: Step) -> str:
+    """Return what kind of hook a step is about."""
+    return "incoming hook" if step.entry.way is Direction.INCOMING else "outgoing hook"
+
+
+def _named(step: Step) -> dict[str, str]:
+    return {"kind": kind_of(step), "id": step.hook.id, "name": step.hook.name}
+
+
+def _rows(title: str, rows: Iterable[str], count: int, most: int | None) -> Iterable[str]:
+    if not count:
+        return
+    yield f"{title}:"
+    for number, row in enumerate(rows):
+        if number == most:
+            yield f"· and {count - number:,} more"
+            return
+        yield f"· {row}"
+
+
+def _one(step: Step) -> str:
+    return f"{kind_of(step)} {one_line(step.hook.name)} ({step.hook.id})"
+
+
+def _changed(step: Step) -> str:
+    return "\n".join([_one(step), *map(_field, step.changes)])
+
+
+def _field(change: Change) -> str:
+    return f"    {change.key}: {change.before} → {change.after}"
