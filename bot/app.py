@@ -11,10 +11,13 @@ from bot.api.rocketchat.session import info
 from bot.services import Services
 from bot.web.avatars import AVATAR, avatar
 from bot.web.exports import ExportRoutes
+from bot.web.chat_doors import ChatDoors, adapters_here
+from bot.web.commands import CommandRoutes
 from bot.web.files import FileRoutes
 from bot.web.forms import FormRoutes, running
 from bot.web.health import HealthRoutes
 from bot.web.hooks import HookRoutes
+from bot.web.interactions import InteractionRoutes
 from bot.web.limits import RateLimit
 from bot.web.rocketchat_app import RocketChatAppRoutes
 from bot.web.terminal import TerminalRoutes
@@ -40,6 +43,10 @@ def make_app(services: Services) -> web.Application:
     realtime.add_to(app)
     TerminalRoutes(services).add_to(app)
     RocketChatAppRoutes(services).add_to(app)
+    doors, adapters = ChatDoors(services), adapters_here()
+    doors.add_to(app)
+    CommandRoutes(doors, adapters).add_to(app)
+    InteractionRoutes(doors, adapters).add_to(app)
     FormRoutes(
         services.forms,
         running(services.flow),

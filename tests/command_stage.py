@@ -7,6 +7,9 @@ from datetime import UTC
 from handlers.command import Answer, CommandContext, Commands, Door, Place, Unlinked, load_commands
 from handlers.complete import NAMES, Offer, Suggestion, complete
 from handlers.dispatch import execute
+from handlers.errors import Fault
+from handlers.hooks.wish import Wish
+from handlers.hooks.work import HOOK_TRIALS, HOOK_WORK, Called, Posted
 from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
 from handlers.permissions import permissions, visible
 from handlers.services import HOOKS, JOURNAL, PEOPLE, STATUS, Services, StatusFacts, Traffic, provide
@@ -15,7 +18,9 @@ from storage.errors import Spent
 from storage.ids import IntegrationId, RoomId, UserId
 from storage.records.audit import AuditRow
 from storage.records.changes import Changes, Committed
-from storage.records.integration import Hook
+from storage.records.delivery import Attempt
+from storage.records.hook_request import HookRequest
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKey, PendingKind
 from storage.records.queue import Counts
 from storage.records.user import Role, User
@@ -78,6 +83,56 @@ class Memory:
         self._ended[key] = end
 
 
+NOT_STAGED = Fault("Writing and trying hooks takes a server.")
+
+
+class Unwritten:
+    """Hooks that nothing writes or tries: every wish is refused, every history is empty."""
+
+    def address(self, hook: IncomingHook) -> str:
+        return ""
+
+    async def judge(self, way: Direction, hook: Hook | None, wish: Wish) -> Hook | Fault:
+        return NOT_STAGED
+
+    async def make(self, way: Direction, hook_id: IntegrationId, wish: Wish, also: Changes) -> Hook | Fault:
+        return NOT_STAGED
+
+    async def change(self, hook: Hook, wish: Wish, also: Changes) -> Hook | Fault:
+        return NOT_STAGED
+
+    async def rotate(self, hook: Hook, keep_until: Millis | None, also: Changes) -> Hook | Fault:
+        return NOT_STAGED
+
+    async def post(self, hook: IncomingHook, body: object, mark: str, also: Changes) -> Posted | Fault:
+        return NOT_STAGED
+
+    async def fire(self, hook: OutgoingHook, also: Changes) -> int | Fault:
+        return NOT_STAGED
+
+    async def requests(
+        self, hook: IncomingHook, *, since: Millis | None, failed: bool, offset: int, count: int
+    ) -> tuple[Sequence[HookRequest], int]:
+        return (), 0
+
+    async def calls(
+        self, hook: OutgoingHook, *, since: Millis | None, failed: bool, offset: int, count: int
+    ) -> tuple[Sequence[Called], int]:
+        return (), 0
+
+    async def request(self, hook: IncomingHook, request_id: str) -> HookRequest | None:
+        return None
+
+    async def call(self, hook: OutgoingHook, attempt_id: str) -> Attempt | None:
+        return None
+
+    async def post_again(self, hook: IncomingHook, request: HookRequest, mark: str, also: Changes) -> Posted | Fault:
+        return NOT_STAGED
+
+    async def call_again(self, hook: OutgoingHook, attempt: Attempt, also: Changes) -> Fault | None:
+        return NOT_STAGED
+
+
 @dataclass
 class InMemory:
     """What one actor may see and do, without a store."""
@@ -136,6 +191,8 @@ class InMemory:
                 provide(STATUS, self),
                 provide(JOURNAL, self.memory),
                 provide(NAMES, self),
+                provide(HOOK_WORK, Unwritten()),
+                provide(HOOK_TRIALS, Unwritten()),
                 *self.town.provided(),
                 *self.yard.provided(),
             ),

@@ -4,13 +4,14 @@ Doors turn requests into these values and answers into their system's shapes; a 
 form are the same call with another line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Final
 
 from bot.flows.desks import Caller, Kit, check, load_desks, services
 from bot.flows.last_lists import LastLists
+from bot.flows.notices import unheard
 from bot.flows.repeats import Repeats
 from bot.workspace.posting import plain
 from handlers.command import Answer, CommandContext, Commands, Door, Place, Unlinked, load_commands
@@ -160,15 +161,15 @@ class CommandFlow:
         same = dict.fromkeys(answer.note_channels, answer.room_note) if answer.room_note is not None else {}
         for channel, note in (*same.items(), *answer.room_notes):
             if channel not in (f"@{user.id}", f"@{user.username}"):  # the caller has the answer already
-                await self._post(channel, note)
+                await self._post(channel, note, unheard_by=answer.note_about)
 
-    async def _post(self, destination: str, text: str) -> bool:
+    async def _post(self, destination: str, text: str, *, unheard_by: Sequence[str] = ()) -> bool:
         """Post as `rocket.cat`, where that may post: a note is no reason to enter a private room."""
         sender = await self._kit.directory.user(ROCKET_CAT)
         prepared = await self._kit.posting.prepare(plain(text), sender, [destination]) if sender else None
         if prepared is None or isinstance(prepared, Fault):
             return False
-        await self._kit.store.commit(prepared.changes)
+        await self._kit.store.commit(unheard(prepared.changes, unheard_by))
         return True
 
 

@@ -66,7 +66,7 @@ class Notices:
         if sender is not None and first.startswith(("#", "@")):
             prepared = await self._posting.prepare(plain(text), sender, [first], hops=hops)
             if not isinstance(prepared, Fault):
-                return _unheard_by(hook, prepared.changes)
+                return unheard(prepared.changes, [hook.id])
         return await self._to_creator(hook, text)
 
     async def _to_creator(self, hook: Hook, text: str) -> Changes:
@@ -75,16 +75,18 @@ class Notices:
         if sender is None or creator is None or not creator.active:
             return Changes()
         prepared = await self._posting.direct(sender, creator, text)
-        return Changes() if isinstance(prepared, Fault) else _unheard_by(hook, prepared.changes)
+        return Changes() if isinstance(prepared, Fault) else unheard(prepared.changes, [hook.id])
 
 
-def _unheard_by(hook: Hook, changes: Changes) -> Changes:
-    """Keep a notice from firing the very hook it is about, which would only fail once more."""
+def unheard(changes: Changes, hook_ids: Collection[str]) -> Changes:
+    """Keep a notice from firing the very hooks it is about, which would only fail once more."""
+    if not hook_ids:
+        return changes
     facts = (
         structs.replace(
             fact,
-            deliveries=tuple(one for one in fact.deliveries if one.integration_id != hook.id),
-            stopped=tuple(one for one in fact.stopped if one.integration_id != hook.id),
+            deliveries=tuple(one for one in fact.deliveries if one.integration_id not in hook_ids),
+            stopped=tuple(one for one in fact.stopped if one.integration_id not in hook_ids),
         )
         for fact in changes.facts
     )

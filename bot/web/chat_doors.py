@@ -32,6 +32,7 @@ from handlers.chat_adapter import (
     Refusal,
     Reply,
     Request,
+    load_adapters,
     refusal_reply,
 )
 from handlers.command import Answer, Form, Mark, Place, Unlinked
@@ -272,6 +273,11 @@ class ChatDoors:
             task.cancel()
         if slow:
             await asyncio.wait(slow)
+
+
+def adapters_here() -> Sequence[ChatAdapter]:
+    """Return the adapters these doors serve; the App has a door of its own, where lines are completed, too."""
+    return [one for one in load_adapters().values() if one.name != WorkspaceKind.ROCKETCHAT_APP]
 
 
 def response(reply: Reply) -> web.Response:

@@ -1,6 +1,6 @@
 """`/commands/…`: lines typed in other chats, and completion for those still being typed (decisions 62 and 64)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -15,7 +15,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 class CommandRoutes:
     """Runs lines of the systems whose answer is the response, or follows it."""
 
-    def __init__(self, doors: ChatDoors, adapters: list[ChatAdapter]) -> None:
+    def __init__(self, doors: ChatDoors, adapters: Sequence[ChatAdapter]) -> None:
         self._doors = doors
         self._adapters = adapters
 

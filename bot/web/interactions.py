@@ -1,21 +1,21 @@
 """`/interactions/…`: pressed buttons and filled-in forms of other chats (decision 62)."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from aiohttp import web
 
 from bot.web.chat_doors import Caller, ChatDoors, response
-from handlers.chat_adapter import Cancelled, Ignored, InteractiveAdapter, Press, Refusal, Reply, Submission
+from handlers.chat_adapter import Cancelled, ChatAdapter, Ignored, InteractiveAdapter, Press, Refusal, Reply, Submission
 from handlers.command import Answer
 
 
 class InteractionRoutes:
     """Runs the line of a button or a form for whoever pressed or filled it in."""
 
-    def __init__(self, doors: ChatDoors, adapters: list[InteractiveAdapter]) -> None:
+    def __init__(self, doors: ChatDoors, adapters: Sequence[ChatAdapter]) -> None:
         self._doors = doors
-        self._adapters = adapters
+        self._adapters = [one for one in adapters if isinstance(one, InteractiveAdapter)]
 
     def add_to(self, app: web.Application) -> None:
         """Register one address for each system that has buttons."""

@@ -52,6 +52,7 @@ class Column:
 
 ID: Final = Column(key="id", attribute="id", fixed=True)
 VERSION: Final = Column(key="version", attribute="version", kind=Kind.NUMBER)
+"""A change of what has another version here than in the file is a conflict."""
 
 _FIRST = (
     ID,

@@ -123,6 +123,9 @@ def _new(entry: Entry, org: OrgId, by: Actor, now: Millis) -> Step | Refused:
     maker = read.pop("created_by", None)
     hook = replace(plain, **read)
     # who the maker is here, the directory knows; until then the name alone stands
+    version = entry.values.get("version")
+    # counted on from there, so that a file of before and one of after the restoring differ
+    hook = replace(hook, version=version if isinstance(version, int) else 1)
     return Step(entry=entry, hook=replace(hook, created_by=(by[0], str(maker or by[1]))), before=None, made=made)
 
 

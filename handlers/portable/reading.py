@@ -14,6 +14,8 @@ from storage.records.integration import Direction
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?:[eE][+-]?[0-9]{1,3})?")
 _ID = re.compile(r"[0-9a-f]{24}|[0-9A-Za-z]{17}")
+_MOST_CHANGES = 1_000_000_000
+_WORDS = {way: word for word, way in LISTS.items()}
 _TAKEN = {
     Kind.TEXT: str,
     Kind.SWITCH: bool,
@@ -102,9 +104,7 @@ def _entry(node: Node, way: Direction) -> Entry | list[Refused]:
     for key, given in node.pairs:
         column = columns.get(key.text)
         if column is None:
-            refused.append(
-                _unknown(key, columns, "an incoming hook" if way is Direction.INCOMING else "an outgoing hook")
-            )
+            refused.append(_unknown(key, columns, f"an {_WORDS[way]} hook"))
             continue
         value = _value(given)
         if isinstance(value, Refused) or not _fits(column, value):
@@ -158,6 +158,8 @@ def _fits(column: Column, value: Value) -> bool:
         return time_of(value) is not None
     if isinstance(value, float) and not isfinite(value):
         return False
+    if column.key == "version":
+        return isinstance(value, int) and 1 <= value <= _MOST_CHANGES
     if column.key == "id" and isinstance(value, str):
         return _ID.fullmatch(value) is not None
     return True

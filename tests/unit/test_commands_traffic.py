@@ -247,7 +247,7 @@ async def test_rooms_are_listed_shown_and_made() -> None:
     shown = await on.typed("room show #2")
     assert shown.text.startswith("Room #ops\nid: ops\nstate: open\nkind: public\nowners: ann\nmembers: 3\n")
     assert (
-        await on.typed("room show #ops") == shown == await on.typed("room show ops") == await on.typed("rooms show op")
+        await on.typed("room show #ops") == shown == await on.typed("room show ops") == await on.typed("rooms show OPS")
     )
     assert (await on.typed("room show")).text.startswith("Room #general\n")
     made = await on.typed("room create #deploys --invite @bob")

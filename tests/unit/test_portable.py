@@ -23,6 +23,7 @@ OLD_KEY = "whsec_Zm9vYmFyYmF6cXV4"
 BY = (ANN, "ann")
 
 FULL_IN = incoming(
+    version=7,
     name='night "builds": #1',
     channels=("#general", "@ann"),
     alias="yes",
@@ -83,7 +84,9 @@ def refused(lines: str, way: str = "incoming") -> str:
 
 
 @pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("hook", [incoming(), outgoing(), FULL_IN, FULL_OUT], ids=["in", "out", "in, full", "out, full"])
+@pytest.mark.parametrize(
+    "hook", [incoming(), outgoing(), FULL_IN, FULL_OUT], ids=["in", "out", "in, full", "out, full"]
+)
 def test_what_is_exported_changes_nothing_when_it_is_imported(hook: Hook, masked: bool) -> None:
     """The file of a hook, with or without its secrets, says exactly what is stored."""
     [entry] = entries(written([hook], now=NOON, masked=masked))
@@ -92,7 +95,9 @@ def test_what_is_exported_changes_nothing_when_it_is_imported(hook: Hook, masked
     assert found.hook == hook
 
 
-@pytest.mark.parametrize("hook", [incoming(), outgoing(), FULL_IN, FULL_OUT], ids=["in", "out", "in, full", "out, full"])
+@pytest.mark.parametrize(
+    "hook", [incoming(), outgoing(), FULL_IN, FULL_OUT], ids=["in", "out", "in, full", "out, full"]
+)
 def test_an_unmasked_file_makes_the_same_hook_again(hook: Hook) -> None:
     """With secrets, a hook that is gone comes back equal, under its id."""
     [entry] = entries(written([hook], now=NOON, masked=False))
@@ -120,7 +125,9 @@ def test_a_masked_file_holds_no_secret() -> None:
 
 def test_new_hooks_of_a_masked_file_get_new_secrets() -> None:
     """Token, secret and signing key are made and told once; an address cannot be, and is asked for."""
-    [entry_in, entry_out] = entries(written([FULL_IN, replace(FULL_OUT, urls=("https://a.example/",))], now=NOON, masked=True))
+    [entry_in, entry_out] = entries(
+        written([FULL_IN, replace(FULL_OUT, urls=("https://a.example/",))], now=NOON, masked=True)
+    )
     made_in, made_out = step(entry_in, None), step(entry_out, None)
     assert set(made_in.made) == {"token", "secret"}
     assert made_in.hook.token == made_in.made["token"] != FULL_IN.token
@@ -134,7 +141,9 @@ def test_new_hooks_of_a_masked_file_get_new_secrets() -> None:
 
 def test_changes_are_told_field_by_field_without_secrets() -> None:
     """Old and new of what is no secret; of a secret only that it is another one."""
-    changed = replace(FULL_OUT, name="ops", token="canary-new", urls=("https://a.example/in?key=canary-2", *FULL_OUT.urls[1:]))
+    changed = replace(
+        FULL_OUT, name="ops", token="canary-new", urls=("https://a.example/in?key=canary-2", *FULL_OUT.urls[1:])
+    )
     [entry] = entries(written([changed], now=NOON, masked=False))
     text = told(ImportPlan(steps=(step(entry, FULL_OUT),)))
     assert "name: 012 → ops" in text
@@ -147,14 +156,14 @@ def test_what_changed_since_the_export_is_not_overwritten_unasked() -> None:
     """A version that is not the stored one is told with its line; without differences there is nothing to tell."""
     text = written([FULL_IN], now=NOON, masked=True)
     [entry] = entries(text)
-    later = replace(FULL_IN, name="renamed", version=3)
+    later = replace(FULL_IN, name="renamed", version=9)
     stale = plan(entry, later)
     assert isinstance(stale, Refused)
     assert stale.stale
-    assert (stale.line, "version 1 here, 3 stored" in stale.text) == (6, True)
+    assert (stale.line, "version 7 here, 9 stored" in stale.text) == (6, True)
     assert "line 6" in refusals([stale])
     assert isinstance(plan(entry, later, overwrite=True), Step)
-    assert step(entry, replace(FULL_IN, version=3)).unchanged
+    assert step(entry, replace(FULL_IN, version=9)).unchanged
 
 
 def test_secrets_in_a_file_are_noticed() -> None:
@@ -162,7 +171,7 @@ def test_secrets_in_a_file_are_noticed() -> None:
     for masked in (True, False):
         steps = tuple(
             step(entry, hook)
-            for entry, hook in zip(
+            for entry, hook in zip[tuple[Entry, Hook]](
                 entries(written([FULL_IN, FULL_OUT], now=NOON, masked=masked)), (FULL_IN, FULL_OUT), strict=True
             )
         )
@@ -177,6 +186,8 @@ REFUSED = [
     ("enabled: yes", "incoming", "enabled takes true or false."),
     ("enabled: 1", "incoming", "enabled takes true or false."),
     ("version: true", "incoming", "version takes a number."),
+    ("version: 0", "incoming", "version takes a number."),
+    ("version: 1.5", "incoming", "version takes a number."),
     ("version: 1e999", "incoming", "version takes a number."),
     ("rooms: general", "incoming", "rooms takes a list of texts."),
     ("rooms: [1]", "incoming", "rooms takes a list of texts."),
@@ -186,7 +197,11 @@ REFUSED = [
     ("name: x", "incoming", "A new hook needs rooms."),
     ("enabled: true", "outgoing", "A new hook needs name and event and urls."),
     (f"{{id: {FULL_IN.id}, token: short}}", "incoming", "token takes 20 to 200 letters, digits, - and _."),
-    (f"{{id: {FULL_IN.id}, post_as: bob}}", "incoming", "post_as stays what it is; remove the hook and make a new one."),
+    (
+        f"{{id: {FULL_IN.id}, post_as: bob}}",
+        "incoming",
+        "post_as stays what it is; remove the hook and make a new one.",
+    ),
     (f"{{id: {FULL_OUT.id}, signing_keys: [nokey]}}", "outgoing", "holds something that is no signing key"),
     (f"{{id: {FULL_OUT.id}, signing_keys: ['***', '***', '***']}}", "outgoing", "masks key 3"),
     (f"{{id: {FULL_OUT.id}, urls: ['https://other.example/***']}}", "outgoing", "write it in full"),
