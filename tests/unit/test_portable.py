@@ -169,12 +169,8 @@ def test_what_changed_since_the_export_is_not_overwritten_unasked() -> None:
 def test_secrets_in_a_file_are_noticed() -> None:
     """A masked file tells none, an unmasked one does."""
     for masked in (True, False):
-        steps = tuple(
-            step(entry, hook)
-            for entry, hook in zip[tuple[Entry, Hook]](
-                entries(written([FULL_IN, FULL_OUT], now=NOON, masked=masked)), (FULL_IN, FULL_OUT), strict=True
-            )
-        )
+        first, second = entries(written([FULL_IN, FULL_OUT], now=NOON, masked=masked))
+        steps = (step(first, FULL_IN), step(second, FULL_OUT))
         assert tells_secrets(ImportPlan(steps=steps)) is not masked
 
 
@@ -284,7 +280,7 @@ def test_the_line_of_a_fault_is_told() -> None:
     assert found == DocumentFault(3, "Anchors and aliases (& and *) are not taken; write the values out.")
 
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
 @settings(max_examples=300, deadline=None)

@@ -76,6 +76,19 @@ async def test_removing_a_hook_removes_its_history(store: Store, clock: ManualCl
     assert await store.attempts([outgoing().id]) == ([], 0)
 
 
+async def test_a_restored_hook_has_its_history(store: Store, clock: ManualClock) -> None:
+    """A hook made again under its id hears, calls and remembers as before; no sweep takes that away."""
+    await store.commit(Changes(new_hooks=(outgoing(),)))
+    await store.commit(Changes(drop_hooks=(outgoing().id,)))
+    await store.commit(Changes(new_hooks=(outgoing(),)))
+    await queue_up(store, outgoing(), "a")
+    (leased,) = (await claim(store, clock.steady())).leases
+    await settle(store, leased, clock.steady())
+    assert (await store.attempts([outgoing().id]))[1] == 1
+    await store.purge(clock.now())
+    assert (await store.attempts([outgoing().id]))[1] == 1
+
+
 async def test_no_secret_stands_in_the_file(store: Store, engine: SqliteEngine) -> None:
     """Neither the file nor its WAL holds a secret that was stored, used or replaced (decisions 9, 31, 33)."""
     secrets = {name: f"{name}-{random_text(30)}" for name in (
