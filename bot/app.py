@@ -10,9 +10,9 @@ from bot.api.rocketchat.calls import Api
 from bot.api.rocketchat.session import info
 from bot.services import Services
 from bot.web.avatars import AVATAR, avatar
-from bot.web.exports import ExportRoutes
 from bot.web.chat_doors import ChatDoors, adapters_here
 from bot.web.commands import CommandRoutes
+from bot.web.exports import ExportRoutes
 from bot.web.files import FileRoutes
 from bot.web.forms import FormRoutes, running
 from bot.web.health import HealthRoutes

@@ -1,13 +1,13 @@
 """Deliveries as commands see them: what they ask of the queue, how one is found, and how it is written in a row."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from handlers.answers import moment, plural
 from handlers.command import Call, CommandContext
 from handlers.line import Problem, ProblemKind, one_line
-from handlers.listing import ambiguous, masked_address, rooms_of
+from handlers.listing import ambiguous, masked_address
 from handlers.nearest import nearest
 from handlers.paging import Row
 from handlers.references import resolve
@@ -67,8 +67,8 @@ class DeliveryDesk(Protocol):
         """Return one delivery; None also for one the caller may not see."""
         ...
 
-    async def changeable(self, wanted: Wanted) -> Sequence[DeliveryId]:
-        """Return those the caller may retry and discard, oldest first: the order to queue them again in."""
+    async def changeable(self, wanted: Wanted) -> Mapping[DeliveryId, IntegrationId]:
+        """Return those the caller may retry and discard with their hooks, oldest first: the order to queue them in."""
         ...
 
     def may_change(self, shown: Shown) -> bool: ...
@@ -160,12 +160,6 @@ def host_of(shown: Shown) -> str:
 def last_moment(shown: Shown) -> Millis:
     """Return when something last happened to a delivery."""
     return shown.attempts[-1].updated_at if shown.attempts else shown.delivery.created_at
-
-
-def touched(shown: Iterable[Shown]) -> tuple[str, ...]:
-    """Return the rooms that should read what became of deliveries: those of their hooks."""
-    hooks = [each.hook for each in shown if each.hook]
-    return tuple(dict.fromkeys(room for hook in hooks for room in rooms_of(hook)))
 
 
 def _cells(shown: Shown, context: CommandContext) -> dict[str, str]:

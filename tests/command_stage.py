@@ -26,6 +26,7 @@ from storage.records.queue import Counts
 from storage.records.user import Role, User
 from tests.command_people import Town
 from tests.command_traffic import Yard
+from tests.portable_stage import Shelf
 from tests.records import NOON, room, user
 
 COMMANDS = load_commands()
@@ -195,6 +196,7 @@ class InMemory:
                 provide(HOOK_TRIALS, Unwritten()),
                 *self.town.provided(),
                 *self.yard.provided(),
+                *Shelf().provided(),
             ),
             now=self.memory.now,
             zone=UTC,

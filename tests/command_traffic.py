@@ -13,7 +13,7 @@ from handlers.permissions import may_manage, permissions, visible
 from handlers.rooms import ROOMS, NewRoom, RoomFacts
 from handlers.services import Provided, provide
 from storage.clock import Millis
-from storage.ids import DeliveryId, EventSeq, LaneId, RoomId
+from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, RoomId
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Delivery, DeliveryState
 from storage.records.event import EventKind
@@ -84,8 +84,9 @@ class Yard:
     async def one(self, delivery_id: DeliveryId) -> Shown | None:
         return next((each for each in self._meant(Wanted()) if each.delivery.id == delivery_id), None)
 
-    async def changeable(self, wanted: Wanted) -> Sequence[DeliveryId]:
-        return [each.delivery.id for each in self._meant(wanted) if self.may_change(each)][::-1]
+    async def changeable(self, wanted: Wanted) -> Mapping[DeliveryId, IntegrationId]:
+        mine = [each.delivery for each in self._meant(wanted) if self.may_change(each)]
+        return {one.id: one.integration_id for one in mine[::-1]}
 
     def may_change(self, shown: Shown) -> bool:
         return shown.hook is not None and may_manage(permissions(self.actor), self.actor.id, shown.hook)

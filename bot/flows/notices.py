@@ -1,5 +1,7 @@
 """What `rocket.cat` tells people about their webhooks: an address that died, an answer with no place to go."""
 
+from collections.abc import Collection
+
 from msgspec import structs
 
 from bot.workspace.directory import Directory

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 from aiohttp import StreamReader, hdrs, web
+from msgspec import Struct
 
 from handlers.bodies import BodyFault
 from handlers.unpacking import decompress, too_large
@@ -18,8 +18,7 @@ RUNNER_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({"auto_decompress": 
 READ_SECONDS: Final = 30.0
 
 
-@dataclass(frozen=True)
-class RawBody:
+class RawBody(Struct, frozen=True, gc=False):
     """A body as it came over the wire (for signatures) and as it reads (for parsers)."""
 
     raw: bytes
@@ -42,7 +41,9 @@ async def read_raw(request: web.Request, limit: int, *, seconds: float = READ_SE
         return BodyFault(400, "The body ended early, or its chunks are malformed.")
     if len(received) > limit:
         return too_large(limit)
-    decoded = decompress(received, ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])), limit)
+    if hdrs.CONTENT_ENCODING not in request.headers:
+        return RawBody(raw=received, decoded=received)
+    decoded = decompress(received, ",".join(request.headers.getall(hdrs.CONTENT_ENCODING)), limit)
     return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
 
 

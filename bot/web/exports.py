@@ -3,6 +3,7 @@
 Like a form it is used up by its button and not by looking: chats fetch every link that is posted in them.
 """
 
+import asyncio
 from datetime import datetime, tzinfo
 from typing import Final
 
@@ -80,7 +81,7 @@ class ExportRoutes:
         now = self._clock.now()
         name = f"patchbay-{datetime.fromtimestamp(now / 1000, self._zone):%Y-%m-%d}.yaml"
         headers = {**self._page.headers, "Content-Disposition": f'attachment; filename="{name}"'}
-        text = written(hooks, now=now, masked=True, only=found.only)
+        text = await asyncio.to_thread(written, hooks, now=now, masked=True, only=found.only)
         return web.Response(text=text, content_type="application/yaml", charset="utf-8", headers=headers)
 
     async def _found(self, request: web.Request) -> Download | web.Response:

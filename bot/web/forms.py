@@ -167,8 +167,9 @@ def _lacks(field: FormField) -> str:
 async def _posted(request: web.Request, form: Form) -> dict[str, str] | BodyFault:
     """Read what a page posts; a name that comes twice counts once, its last value."""
     longest = {one.name: one.at_most for one in form.fields}
-    # a byte may come as three characters: %C3
-    raw = await read_raw(request, MAX_BODY_BYTES + 3 * max(0, *longest.values(), 0))
+    # beside the usual room; a byte may come as three characters: %C3
+    more = max((most for most in longest.values() if most > LONGEST_VALUE), default=0)
+    raw = await read_raw(request, MAX_BODY_BYTES + 3 * more)
     if isinstance(raw, BodyFault):
         return raw
     if request.content_type != "application/x-www-form-urlencoded":

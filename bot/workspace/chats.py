@@ -104,6 +104,8 @@ class Chats:
         team_id = new.team_id or (made_id if new.kind is WorkspaceKind.ROCKETCHAT_APP else None)
         if team_id is None:
             return Fault(_TEAM_NEEDED[new.kind], "invalid")
+        if new.kind is WorkspaceKind.ROCKETCHAT:
+            team_id = team_id.rstrip("/")  # as the adapter reads the address of a site
         made = Workspace(
             id=made_id,
             org_id=self._directory.org,

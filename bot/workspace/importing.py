@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -26,8 +27,11 @@ from storage.ports import Ledger
 from storage.records.audit import AuditRow
 from storage.records.changes import Changes, merge
 from storage.records.event import EventKind
-from storage.records.integration import Hook, IncomingHook, OutgoingHook, direction
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
 from storage.records.user import User
+
+AT_ONCE: Final = 20
+"""Hooks judged before others get their turn."""
 
 CHANGED_MEANWHILE: Final = "Somebody else changed one of these hooks meanwhile; nothing was imported. Look and repeat."
 
@@ -74,9 +78,11 @@ class Importing:
             return document
         steps: list[Step] = []
         refused = [*document.refused, *_twice(document)]
-        stored = await self._directory.hooks()
-        for entry in document.entries:
-            found = self._about(entry, stored, actor)
+        stored = _Stored(await self._directory.hooks())
+        for number, entry in enumerate(document.entries):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            found = _about(entry, stored, actor)
             step = found if isinstance(found, Refused) else await self._step(actor, entry, found.hook, overwrite)
             if isinstance(step, Refused):
                 refused.append(step)
@@ -111,22 +117,6 @@ class Importing:
         return Changes(put_hooks=(stamped,), facts=(fact,))
 
     # --- one entry ----------------------------------------------------------------------------------
-
-    @staticmethod
-    def _about(entry: Entry, stored: Sequence[Hook], actor: User) -> _Found | Refused:
-        """Find the hook an entry means: by its id, else by its name where no id is given."""
-        if hook_id := entry.text("id"):
-            hook = next((hook for hook in stored if hook.id == hook_id), None)
-        else:
-            named = [h for h in stored if h.name == entry.text("name") and direction(h) is entry.way]
-            if len(named) > 1:
-                return Refused(entry.at("name"), f"{len(named)} hooks have this name; say which by its id.")
-            hook = named[0] if named else None
-        if hook is None:
-            return _Found(None)
-        if direction(hook) is not entry.way or not may_manage(permissions(actor), actor.id, hook):
-            return Refused(entry.at("id"), "This id belongs to something else; leave it out for a new hook.")
-        return _Found(hook)
 
     async def _step(self, actor: User, entry: Entry, before: Hook | None, overwrite: bool) -> Step | Refused:
         by = (actor.id, actor.username)
@@ -167,13 +157,39 @@ class Importing:
         return await self._rules.may_update_outgoing(actor, wanted, before)
 
 
+class _Stored:
+    """The hooks there are, by id and by direction and name."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.by_id = {str(hook.id): hook for hook in hooks}
+        self.by_name: dict[tuple[Direction, str | None], list[Hook]] = {}
+        for hook in hooks:
+            self.by_name.setdefault((direction(hook), hook.name), []).append(hook)
+
+
+def _about(entry: Entry, stored: _Stored, actor: User) -> _Found | Refused:
+    """Find the hook an entry means: by its id, else by its name where no id is given."""
+    if hook_id := entry.text("id"):
+        hook = stored.by_id.get(hook_id)
+    else:
+        named = stored.by_name.get((entry.way, entry.text("name")), [])
+        if len(named) > 1:
+            return Refused(entry.at("name"), f"{len(named)} hooks have this name; say which by its id.")
+        hook = named[0] if named else None
+    if hook is None:
+        return _Found(None)
+    if direction(hook) is not entry.way or not may_manage(permissions(actor), actor.id, hook):
+        return Refused(entry.at("id"), "This id belongs to something else; leave it out for a new hook.")
+    return _Found(hook)
+
+
 def _settings_fault(hook: Hook, before: Hook | None, step: Step) -> tuple[str, str] | None:
     """Return what the rules of settings beyond REST object to, and under which key."""
     if not isinstance(hook, IncomingHook):
         return None
     was = before if isinstance(before, IncomingHook) else None
-    if hook.format not in available():
-        return "format", f"known are {', '.join(available())}."
+    if hook.format not in _formats():
+        return "format", f"known are {', '.join(_formats())}."
     asked: Mapping[str, Options] = {
         "dedup": Options(dedup=hook.dedup),
         "secret": Options(secret=hook.secret),
@@ -185,6 +201,11 @@ def _settings_fault(hook: Hook, before: Hook | None, step: Step) -> tuple[str, s
         if isinstance(judged, Fault):
             return key, judged.bracketed
     return None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    return tuple(available())
 
 
 def _shared(hook: Hook) -> dict[str, object]:
@@ -240,6 +261,7 @@ def _refused(entry: Entry, fault: Fault) -> Refused:
     key = "script" if fault == SCRIPTS_DISABLED else _KEYS.get(fault.code or "")
     details = dict(fault.details or {})
     more = f" {details['message']}" if "message" in details else ""
+    more += f" See the setting {details['setting']}." if "setting" in details else ""
     where = f"{key}: " if key else ""
     return Refused(entry.at(key or "name"), f"{where}{fault.bracketed}{more}")
 

@@ -1,36 +1,37 @@
 """`dead`: deliveries that failed for good, queued again or given up (commands.md §2.2, delivery.md §6)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from handlers.answers import ROWS, done, moment, plural
 from handlers.command import Answer, Audience, Call, Command, Confirm, Noun, Plan, Thing
 from handlers.deliveries import (
     DELIVERIES,
-    Shown,
     Wanted,
     find_hook_named,
-    hook_name,
     no_such_delivery,
     read_id,
     rows_of,
-    touched,
     written_id,
 )
 from handlers.line import Problem, ProblemKind, one_line
-from handlers.listing import note_of
+from handlers.listing import note_of, rooms_of
 from handlers.paging import listed, offset_of
 from handlers.services import HOOKS
 from handlers.slots import Argument, Flag
 from handlers.values import ValueType
-from storage.ids import DeliveryId
+from storage.ids import DeliveryId, IntegrationId
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
-from storage.records.integration import OutgoingHook
+from storage.records.integration import Hook, OutgoingHook
 from storage.records.user import Role
 
 ASK_ABOVE = 10
 """More than this many are queued again or discarded only after a question."""
+
+_FEW = 3
+"""Hooks that are named one by one."""
 
 _REFS = "REF"
 _ALL = "all"
@@ -56,9 +57,8 @@ async def _retry(call: Call) -> Plan | Problem:
     chosen = await _chosen(call)
     if isinstance(chosen, Problem):
         return chosen
-    desk, root = call.services.of(DELIVERIES), call.context.root
-    ids, sample = chosen
-    many = plural(len(ids), "dead letter")
+    desk, root, ids = call.services.of(DELIVERIES), call.context.root, chosen.ids
+    many = f"{plural(len(ids), 'dead letter')}{chosen.whose}"
 
     async def apply(also: Changes) -> Answer | Problem:
         queued = await desk.retry_dead(ids, also)
@@ -71,16 +71,17 @@ async def _retry(call: Call) -> Plan | Problem:
         text = f"Queued {queued:,} again.{why} Follow: {root} {follow}"
         return done(text, data={"queued": queued, "left": left})
 
-    off = {each.hook.id for each in sample if each.hook and not each.hook.enabled}
+    off = any(not hook.enabled for hook in chosen.hooks)
     held = " Those of hooks that are off wait until they are on again." if off else ""
     return Plan(
-        title=f"Queue {many}{_of(ids, sample)} again",
+        title=f"Queue {many} again",
         effects=f"Each gets a fresh budget of tries.{held}",
         thing=_one(ids),
         apply=apply,
         confirm=_needs(ids),
-        note=note_of(call, f"queued {many}{_of(ids, sample)} again"),
-        channels=touched(sample),
+        note=note_of(call, f"queued {many} again"),
+        channels=chosen.rooms,
+        about=tuple(chosen.hook_ids),
     )
 
 
@@ -88,9 +89,8 @@ async def _discard(call: Call) -> Plan | Problem:
     chosen = await _chosen(call)
     if isinstance(chosen, Problem):
         return chosen
-    desk, root = call.services.of(DELIVERIES), call.context.root
-    ids, sample = chosen
-    many = plural(len(ids), "dead letter")
+    desk, root, ids = call.services.of(DELIVERIES), call.context.root, chosen.ids
+    many = f"{plural(len(ids), 'dead letter')}{chosen.whose}"
 
     async def apply(also: Changes) -> Answer | Problem:
         discarded = await desk.discard_dead(ids, also)
@@ -102,21 +102,43 @@ async def _discard(call: Call) -> Plan | Problem:
         return done(text, data={"discarded": discarded, "left": left})
 
     return Plan(
-        title=f"Discard {many}{_of(ids, sample)}",
+        title=f"Discard {many}",
         effects="What they carried is not sent any more; this cannot be undone.",
         thing=_one(ids) or _several(ids),
         apply=apply,
         confirm=_needs(ids),
-        note=note_of(call, f"discarded {many}{_of(ids, sample)}"),
-        channels=touched(sample),
+        note=note_of(call, f"discarded {many}"),
+        channels=chosen.rooms,
+        about=tuple(chosen.hook_ids),
     )
 
 
 # --- which ------------------------------------------------------------------------------------------
 
 
-async def _chosen(call: Call) -> tuple[list[DeliveryId], list[Shown]] | Problem:
-    """Return which dead letters are meant, each once, and a few of them to speak of."""
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Dead letters that are meant, with what is to be said of their hooks."""
+
+    ids: list[DeliveryId]
+    hook_ids: frozenset[IntegrationId]
+    hooks: tuple[Hook, ...]
+    """Those that are still there."""
+
+    @property
+    def whose(self) -> str:
+        """Say of which hooks they are, unless those are many."""
+        gone = len(self.hook_ids) - len(self.hooks)
+        names = [*(one_line(hook.name) for hook in self.hooks), *([plural(gone, "removed hook")] if gone else [])]
+        return f" of {', '.join(names)}" if len(names) <= _FEW else f" of {plural(len(self.hook_ids), 'hook')}"
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(room for hook in self.hooks for room in rooms_of(hook)))
+
+
+async def _chosen(call: Call) -> _Chosen | Problem:
+    """Return which dead letters are meant, each once."""
     references, everything = call.values.texts(_REFS), call.values.switch(_ALL)
     if everything == bool(references):
         return Problem(
@@ -126,21 +148,21 @@ async def _chosen(call: Call) -> tuple[list[DeliveryId], list[Shown]] | Problem:
             allowed="dlv_91, #n of your last list here, an outgoing hook for all of its, or --all",
             next="dead list",
         )
-    chosen: dict[DeliveryId, None] = {}
+    chosen: dict[DeliveryId, IntegrationId] = {}
     for reference in references or (None,):
-        ids = await _named(call, reference)
-        if isinstance(ids, Problem):
-            return ids
-        chosen.update(dict.fromkeys(ids))
+        letters = await _named(call, reference)
+        if isinstance(letters, Problem):
+            return letters
+        chosen.update(letters)
     if not chosen:
         what = f"of {one_line(references[0])} " if len(references) == 1 else ""
         return Problem(kind=ProblemKind.UNKNOWN, text=f"There are no dead letters {what}here.", next="dead list")
-    desk = call.services.of(DELIVERIES)
-    looked = [await desk.one(delivery_id) for delivery_id in list(chosen)[:ROWS]]
-    return list(chosen), [each for each in looked if each]
+    owning = frozenset(chosen.values())
+    hooks = tuple(hook for hook in await call.services.of(HOOKS).hooks() if hook.id in owning)
+    return _Chosen(list(chosen), owning, hooks)
 
 
-async def _named(call: Call, reference: str | None) -> Sequence[DeliveryId] | Problem:
+async def _named(call: Call, reference: str | None) -> Mapping[DeliveryId, IntegrationId] | Problem:
     """Return the dead letters one reference means; none means all."""
     desk = call.services.of(DELIVERIES)
     if reference is None:
@@ -155,7 +177,7 @@ async def _named(call: Call, reference: str | None) -> Sequence[DeliveryId] | Pr
     if shown is None or not desk.may_change(shown):
         return no_such_delivery(call, _REFS, reference)
     if shown.delivery.state is DeliveryState.DEAD:
-        return [number]
+        return {number: shown.delivery.integration_id}
     return Problem(
         kind=ProblemKind.CONFLICT,
         text=f"{reference} is no dead letter; it is {shown.delivery.state}.",
@@ -163,12 +185,6 @@ async def _named(call: Call, reference: str | None) -> Sequence[DeliveryId] | Pr
         allowed="deliveries that are dead",
         next=f"delivery show {reference}",
     )
-
-
-def _of(ids: Sequence[DeliveryId], sample: Sequence[Shown]) -> str:
-    """Say whose they are, where that is known of all: a sample may be less."""
-    names = list(dict.fromkeys(map(hook_name, sample)))
-    return f" of {', '.join(names)}" if len(ids) <= len(sample) and len(names) <= 3 else ""
 
 
 def _needs(ids: Sequence[DeliveryId]) -> Confirm:

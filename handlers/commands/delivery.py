@@ -13,11 +13,10 @@ from handlers.deliveries import (
     host_of,
     no_such_delivery,
     rows_of,
-    touched,
     written_id,
 )
 from handlers.line import Problem, ProblemKind, one_line
-from handlers.listing import note_of
+from handlers.listing import note_of, rooms_of
 from handlers.masking import masked_text
 from handlers.paging import listed, offset_of
 from handlers.services import HOOKS
@@ -166,7 +165,8 @@ async def _retry(call: Call) -> Plan | Problem:
         thing=Thing(kind="delivery", id=ref, name=ref),
         apply=apply,
         note=note_of(call, f"retried {ref} of {hook_name(shown)}"),
-        channels=touched([shown]),
+        channels=rooms_of(shown.hook) if shown.hook else (),
+        about=(shown.delivery.integration_id,),
     )
 
 

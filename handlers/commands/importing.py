@@ -84,13 +84,19 @@ def _planned(call: Call, plan: ImportPlan, line: str, text: str) -> Plan:
 
     return Plan(
         title=f"Import {plural(len(steps), 'hook')} ({counted(plan)})",
-        effects=f"Hooks that are not in the file stay as they are.\n{told(plan)}",
+        effects=f"Hooks that are not in the file stay as they are.{_lost(plan)}\n{told(plan)}",
         # what is confirmed is this outcome: when a hook it is about changes meanwhile, it is asked again
         thing=Thing(kind="import", id="import", name=plural(len(steps), "hook"), version=plan.version),
         apply=apply,
         line=line,
         private={PRIVATE: text},
     )
+
+
+def _lost(plan: ImportPlan) -> str:
+    """Say what replaced addresses lose: removing one discards its lane (decision 43)."""
+    replaced = sum(any(change.key == "urls" for change in step.changes) for step in plan.changed)
+    return f" What waits for replaced addresses of {plural(replaced, 'hook')} is discarded." if replaced else ""
 
 
 async def _page(call: Call, line: str) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlite_utils import Database
 
 from bot.cli import cli, sealed_file
 from tests.process import ServerProcess
@@ -135,9 +136,12 @@ def test_new_hooks_are_shown_once_and_audited(data: Path, tmp_path: Path) -> Non
     [(hook_id, made)] = done["shown_once"].items()
     assert re.fullmatch(rf"http://\S+/hooks/{hook_id}/\S{{48}}", made["address"])
     assert done["done"] is True
-    with ServerProcess(data) as server:
-        assert server.url
     assert "1 unchanged" in run(data, "import", str(file))
+    rows = list(Database(data / "patchbay.db").query("SELECT * FROM audit WHERE command = 'import' ORDER BY seq"))
+    assert [(row["door"], row["line"], row["object_name"]) for row in rows] == [
+        ("cli", "import FILE", "night"),
+        ("cli", "import FILE", None),
+    ]
 
 
 def test_refusals_name_their_lines_and_write_nothing(data: Path, tmp_path: Path) -> None:

@@ -66,10 +66,13 @@ async def test_nobody_discards_more_than_they_were_told() -> None:
     """One more died since the question: it is asked again, with the new count."""
     on = stage(letters=11)
     asked = await on.typed("dead discard --all")
-    assert "Discard 11 dead letters? What they carried is not sent any more; this cannot be undone." in asked.text
+    assert (
+        "Discard 11 dead letters of ops-bot? What they carried is not sent any more; this cannot be undone."
+        in asked.text
+    )
     on.yard.deliveries.append(delivery(12, OPS))
     again = await on.typed(f"confirm {code_of(asked)}")
-    assert "It changed since you were asked, so this is asked again. Discard 12 dead letters?" in again.text
+    assert "It changed since you were asked, so this is asked again. Discard 12 dead letters of ops-bot?" in again.text
     assert (await on.typed(f"confirm {code_of(again)}")).text.startswith("Done. Discarded 12 dead letters.")
 
 

@@ -1,6 +1,6 @@
 """Deliveries for commands: those of the hooks the caller sees, looked at, hurried, queued again and given up."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from msgspec import structs
@@ -43,13 +43,17 @@ class CallersDeliveries:
             seen = visible(self._held, self._user.id, hook)
         return (await self._shown([found]))[0] if seen else None
 
-    async def changeable(self, wanted: Wanted) -> Sequence[DeliveryId]:
-        ids, looked, total = list[DeliveryId](), 0, 1
+    async def changeable(self, wanted: Wanted) -> Mapping[DeliveryId, IntegrationId]:
+        ids, looked, total = list[tuple[DeliveryId, IntegrationId]](), 0, 1
         while looked < total:
             found, total = await self._found(wanted, looked, PAGE)
             looked += len(found) or PAGE
-            ids += [one.id for one in found if self._manages(await self._kit.directory.hook(one.integration_id))]
-        return ids[::-1]
+            ids += [
+                (one.id, one.integration_id)
+                for one in found
+                if self._manages(await self._kit.directory.hook(one.integration_id))
+            ]
+        return dict(ids[::-1])
 
     def may_change(self, shown: Shown) -> bool:
         return self._manages(shown.hook)

@@ -1,5 +1,7 @@
 """Exports for commands: how much there is, and an address at which to take it."""
 
+import asyncio
+
 from bot.flows.desks import Caller, Desk, Kit
 from bot.workspace.downloads import Downloads
 from handlers.commands.exporting import EXPORTS, ExportDesk
@@ -22,7 +24,8 @@ class Exports:
             for hook in await self._kit.hooks.visible_by_name(self._user)
             if only is None or direction(hook) is only
         ]
-        text = written(hooks, now=self._kit.clock.now(), masked=True, only=only)
+        # thousands of hooks take a while to write, and nobody else should wait for it
+        text = await asyncio.to_thread(written, hooks, now=self._kit.clock.now(), masked=True, only=only)
         return len(hooks), len(text.encode())
 
     def prepare(self, only: Direction | None) -> tuple[str, Changes]:
