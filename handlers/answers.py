@@ -12,6 +12,8 @@ from storage.clock import Millis
 ROWS = 10
 """How many rows a list shows at once."""
 
+_BLOCK = re.compile("```.*?```", re.DOTALL)
+"""A pasted file or body: nobody looks for a slip of the finger in it, and it may hold secrets."""
 _ECHO_BEFORE = 60
 _ECHO_PIECE = 60
 _SENSITIVE = r"[\w.-]{0,40}(?:token|secret|passw|key|auth|credential|signature)[\w.-]{0,40}"
@@ -99,7 +101,8 @@ def _echo(line: str, span: Span, secret_flags: Sequence[str]) -> str:
     What stands behind the piece was not understood, and may be a secret: it is left out, as are the values
     of flags and pairs whose names sound like one.
     """
-    before = _masked(_plain(line[: span.start]).ljust(span.start), secret_flags)
+    head = _BLOCK.sub("```…```", line[: span.start].ljust(span.start))
+    before = _masked(_plain(head), secret_flags)
     if len(before) > _ECHO_BEFORE:
         before = "…" + before[-_ECHO_BEFORE:]
     piece = _masked(_plain(line[span.start : span.end]), secret_flags)[:_ECHO_PIECE]

@@ -329,6 +329,15 @@ async def test_secrets_do_not_go_through_a_public_line(server: Server) -> None:
     ).code == "confirm"
 
 
+@pytest.mark.parametrize("line", ["import {0}x", "import {0} more", "import {0} --nope", "in show {0} x", "import {1}"])
+async def test_no_problem_repeats_what_a_block_holds(server: Server, line: str) -> None:
+    """A line that is not understood is shown up to the mistake, but never the content of a block in it."""
+    text = "patchbay: 1\nincoming:\n  - {name: n, token: canarycanarycanarycanary}"
+    said = await say(server, line.format(f"```\n{text}```", text))
+    assert said.code in ("usage", "unknown")
+    assert "canary" not in said.text
+
+
 async def test_unsigned_doors_and_lesser_roles_run_neither(server: Server) -> None:
     """Both need an admin and a door that proves who types (decisions 62, 67)."""
     for line in ("export", "import"):
