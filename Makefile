@@ -8,7 +8,7 @@ MARK := \# --- tests and checks ---
 # The engine of Rocket.Chat Apps, for the test of ours; its lock holds versions and hashes, no address.
 ENGINE := tests/scenarios/clients/apps_engine
 
-.PHONY: setup setup-dev run test bench lint check format lock clean
+.PHONY: setup setup-dev run test bench lint check format reference lock clean
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev $(VENV)/.node
@@ -57,6 +57,12 @@ check: lint test
 format: setup-dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+# Writes the command reference in README.md anew, from the declarations.
+reference: setup-dev
+	$(BIN)/python -c "import pathlib; from handlers.command import load_commands; from handlers.reference import *; \
+	  file = pathlib.Path('README.md'); head, _, rest = file.read_text('utf-8').partition(BEGIN); \
+	  file.write_text(head + BEGIN + '\n\n' + reference(load_commands()) + '\n' + END + rest.partition(END)[2], 'utf-8')"
 
 # Needs uv on the PATH. Addresses of indexes are never written.
 lock:

@@ -191,6 +191,7 @@ def _wire(
         max_body=settings.max_body_bytes,
     )
     flow = CommandFlow(kit, ZoneInfo(settings.time_zone))
+    forms = Forms(store, directory, clock, base_url)
     return Services(
         settings=settings,
         base_url=base_url,
@@ -210,11 +211,11 @@ def _wire(
         replay=replay,
         receive=receive,
         uploads=uploads,
-        commands=RoomDoor(flow, store, directory, posting, clock),
+        commands=RoomDoor(flow, store, directory, posting, forms, clock),
         flow=flow,
         chats=Chats(store, directory, outbound, clock, allow),
         linking=linking,
-        forms=Forms(store, directory, clock, base_url),
+        forms=forms,
         outbound=outbound,
         metrics=metrics,
         supervisor=supervisor,

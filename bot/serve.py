@@ -99,6 +99,7 @@ async def running(
         )
 
         async def stop() -> None:
+            services.store.hurry()
             services.stream.close()
             server.close()
             await app.shutdown()  # closes the realtime sockets, which have no end of their own

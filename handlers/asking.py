@@ -70,7 +70,9 @@ def asked(parsed: Parsed, context: CommandContext) -> Answer:
             "nothing was done. Who saw it may use it: make a new one where it came from, and delete the line if you "
             f"can.\nNext: {context.root} {line}      (opens a private form)"
         )
-        return Answer(text, Mark.NOT_DONE, "forbidden", form=form, data={"error": "forbidden", "line": line})
+        return Answer(
+            text, Mark.NOT_DONE, "forbidden", form=form, burnt=True, data={"error": "forbidden", "line": line}
+        )
     text = f"{Mark.WARNING} [form]. {command.words} needs {what}, given through a private form.\nForm for: {line}"
     return Answer(text, Mark.WARNING, "form", form=form, data={"line": line, "fields": [f.name for f in fields]})
 

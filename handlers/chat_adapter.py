@@ -84,6 +84,8 @@ class ChatCommand(Origin):
     word: str
     """What it began with: `/hook`, `!hook`."""
     text: str = field(repr=False)
+    message_id: str | None = None
+    """The message the line is, where it stands in the room for all to read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,9 @@ from storage.records.changes import NOTHING, Changes
 from storage.records.room import Room
 from storage.records.user import Role, User
 
+_FEW_FLAGS: Final = 4
+"""More optional flags than these make a usage too long for a list."""
+
 RESERVED: Final = frozenset(
     {"help", "status", "whoami", "audit", "why", "confirm", "cancel", "undo", "export", "import", "list", "mute"}
 )
@@ -110,6 +113,10 @@ class Answer:
     """The ids of a list's rows: `#n` means them for 10 minutes."""
     first_row: int = 1
     """The number of the first of them: a later page goes on counting."""
+    listed: bool = False
+    """A list, even an empty one: no `#n` of the list before it holds any more."""
+    burnt: bool = False
+    """The line held a secret where others read it: a door deletes it where it may (§2.6)."""
 
 
 # --- what a command wants to do ---------------------------------------------------------------------
@@ -321,6 +328,16 @@ class Command:
         """Return the command with its arguments and flags, optional ones in brackets."""
         pairs = ["key=value…"] if self.pairs else []
         return " ".join([self.words, *(a.usage for a in self.arguments), *pairs, *(f.usage for f in self.flags)])
+
+    @property
+    def brief(self) -> str:
+        """Return its usage on one line of a phone: optional flags are only counted once there are several."""
+        optional = [flag for flag in self.flags if not flag.required]
+        if len(optional) <= _FEW_FLAGS:
+            return self.usage
+        needed = [flag.usage for flag in self.flags if flag.required]
+        pairs = ["key=value…"] if self.pairs else []
+        return " ".join([self.words, *(a.usage for a in self.arguments), *pairs, *needed, "[flags]"])
 
     @property
     def controls(self) -> tuple[Flag, ...]:

@@ -129,7 +129,7 @@ async def find_hook_named(
     if len(found.things) == 1 and not (found.by_prefix and whole):
         return found.things[0]
     if found.things:
-        return ambiguous(text, found.things, call.values.span(slot), f"{call.command.words} {found.things[0].id}")
+        return ambiguous(text, found.things, call.values.span(slot), f"help {call.command.words}")
     ways = {IncomingHook: "incoming ", OutgoingHook: "outgoing "}
     way = f"{ways[next(iter(kinds))] if len(kinds) == 1 else ''}hook"
     return Problem(
@@ -164,13 +164,13 @@ def last_moment(shown: Shown) -> Millis:
 
 def _cells(shown: Shown, context: CommandContext) -> dict[str, str]:
     one = shown.delivery
-    what = event_name(shown)
+    what, reason = event_name(shown), one_line((one.reason or "").removesuffix("."), 60)
     return {
         "state": one.state.value,
         "name": hook_name(shown),
         "id": written_id(one.id),
         "place": one_line(host_of(shown), 60),
-        "what": f"{what}: {one_line(one.reason, 60)}" if one.reason else what,
+        "what": f"{what}: {reason}" if reason else what,
         "last traffic": moment(last_moment(shown), now=context.now, zone=context.zone),
         "failures": plural(one.tries, "try", "tries"),
     }

@@ -9,6 +9,12 @@ _ANGLE = re.compile(r"<([^<>|\s]{1,2000})(?:\|([^<>]{0,2000}))?>")
 _ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 _USER = re.compile(r"<@([A-Za-z0-9._-]{1,64})(?:\|[^<>]{0,200})?>")
 _LINK = re.compile(r"(?i)[a-z][a-z0-9+.-]{1,20}:")
+_ROOM_OR_QUOTED = re.compile(
+    r"""(?<![^\s=])(?:```.*?(?:```|\Z)|`[^`]*`?|"(?:[^"\\]|\\.)*+"?|'[^']*'?|[“”„«»][^“”„«»]*[“”„«»]?|[‘’][^‘’]*[‘’]?)"""
+    r"|(?<![^\s=,])~(?=\w)",
+    re.DOTALL,
+)
+"""A quoted text, also one that stays open, or the sign of a room at the start of a word; no character is read twice."""
 
 
 def mentioned(text: str, dialect: Dialect) -> tuple[str, ...]:
@@ -20,8 +26,11 @@ def decoded(text: str, dialect: Dialect, mentions: Mapping[str, str]) -> str:
     """Return a line as its writer meant it.
 
     Only Slack escapes: elsewhere `&amp;` and `<…>` are what somebody typed. A user who is not linked stays `<@U1>`,
-    which names nobody: the name beside the id is the other chat's, and may be somebody else's here.
+    which names nobody: the name beside the id is the other chat's, and may be somebody else's here. Mattermost writes
+    rooms as `~ops`; inside quotes a text is a text.
     """
+    if dialect is Dialect.MATTERMOST:
+        return _ROOM_OR_QUOTED.sub(lambda found: "#" if found[0] == "~" else found[0], text)
     if dialect is not Dialect.SLACK:
         return text
     text = _ANGLE.sub(lambda found: _plain(found, mentions), text)

@@ -161,7 +161,9 @@ async def _permitted(parsed: Parsed, context: CommandContext, commands: Commands
         return problem
     if PUBLIC.name in parsed.controls and command.shows_secret:
         text = f'"{command.words}" may show a secret, so nobody but you may see its answer.'
-        return Problem(kind=ProblemKind.FORBIDDEN, text=text, allowed="the same without --public")
+        return Problem(
+            kind=ProblemKind.FORBIDDEN, text=text, allowed="the same without --public", next=f"help {command.words}"
+        )
     if parsed.asked or (parsed.literal and context.door.public_lines):
         return asked(parsed, context)
     return await command.run(Call(context, commands, command, parsed.values))

@@ -136,7 +136,7 @@ async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answe
         *_ends(hook, context),
         *_old_token(hook, traffic, context),
         ("made", f"by {hook.created_by[1]}, {moment(hook.created_at, now=context.now, zone=context.zone)}"),
-        ("last traffic", last_traffic(traffic, context)),
+        ("last traffic", last_traffic(traffic, context, never="none")),
         ("failures", str(traffic.failures)),
     ]
     title = f"{wording.one.capitalize()} {one_line(hook.name)}"
@@ -317,6 +317,6 @@ def _marks(hook: Hook, traffic: Traffic, context: CommandContext) -> list[str]:
     return [f"{name} {value}" for name, value in (*_ends(hook, context), *_old_token(hook, traffic, context))]
 
 
-def last_traffic(traffic: Traffic, context: CommandContext) -> str:
+def last_traffic(traffic: Traffic, context: CommandContext, *, never: str = "no traffic") -> str:
     """Say when something last passed through a hook."""
-    return "no traffic" if traffic.last_at is None else moment(traffic.last_at, now=context.now, zone=context.zone)
+    return never if traffic.last_at is None else moment(traffic.last_at, now=context.now, zone=context.zone)

@@ -37,7 +37,7 @@ def no_such_page(call: Call, total: int) -> Problem | None:
         kind=ProblemKind.INVALID,
         text=f"There is no page {page_of(call)}.",
         span=call.values.span(PAGE.name),
-        allowed=f"1 to {pages(total)}",
+        allowed="only one page" if pages(total) == 1 else f"1 to {pages(total)}",
         next=call.command.words,
     )
 
@@ -55,7 +55,7 @@ def listed(call: Call, summary: str, rows: Sequence[Row], *, total: int) -> Answ
         next_page=f"{call.context.root} {_page_command(call, page + 1)}",
     )
     data = {"total": total, "page": page, "rows": [dict(row.cells) for row in rows]}
-    return Answer(text, data=data, rows=tuple(row.id for row in rows), first_row=first)
+    return Answer(text, data=data, rows=tuple(row.id for row in rows), first_row=first, listed=True)
 
 
 def _page_command(call: Call, page: int) -> str:

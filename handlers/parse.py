@@ -127,7 +127,7 @@ def _help(tokens: Sequence[Token], commands: Commands) -> Parsed | Problem:
     if not topics:
         return Parsed(command, Values())
     words = tuple(token.text for token in topics)
-    return Parsed(command, Values({"topic": Given(words, words, Span(topics[0].span.start, topics[-1].span.end))}))
+    return Parsed(command, Values({"TOPIC": Given(words, words, Span(topics[0].span.start, topics[-1].span.end))}))
 
 
 # --- words that are not there -----------------------------------------------------------------------
@@ -201,6 +201,11 @@ class _Piece:
     def name(self) -> str:
         return self.slot.name
 
+    @property
+    def shown(self) -> str:
+        """Return the name as it is typed: `--since` of a flag, `REF` of an argument, `key` of a pair."""
+        return self.name if self.pair else _typed_name(self.slot)
+
 
 class _Filling:
     """Gathers the values of one command word by word; the first problem ends it."""
@@ -222,7 +227,7 @@ class _Filling:
                 return problem
         for slot in command.slots:
             if slot.required and slot.name not in self._given:
-                text = f'"{command.words}" needs {slot.usage}: {slot.summary}.'
+                text = f'"{command.words}" needs {_typed_name(slot)}: {slot.summary}.'
                 return _fault(command, text, end, ProblemKind.USAGE)
         controls = frozenset(n for n in CONTROLS if (g := self._given.pop(n, None)) and g.value is True)
         values = Values(self._given, self._pairs, self._secrets)
@@ -241,8 +246,7 @@ class _Filling:
             span = Span(before.span.start, piece.span.end)
             store[piece.name] = Given(before.value + value, before.typed + new.typed, span)
         else:
-            shown = piece.name if piece.pair else f"--{piece.name}"
-            return _fault(self._command, f"{shown} is given twice.", piece.span, ProblemKind.USAGE)
+            return _fault(self._command, f"{piece.shown} is given twice.", piece.span, ProblemKind.USAGE)
         return None
 
     def _typed(self, piece: _Piece) -> str:
@@ -261,7 +265,7 @@ class _Filling:
         value = read_value(slot.type, piece.text, now=self._reading.now, zone=self._reading.zone)
         if value is None:
             shown = "an empty text" if not piece.text else f'"{one_line(piece.text)}"'
-            return self._unfit(piece, f"{slot.name} takes {slot.type}, not {shown}.")
+            return self._unfit(piece, f"{piece.shown} takes {slot.type}, not {shown}.")
         if slot.choices:
             return self._chosen(piece, value)
         repeated = isinstance(slot, Argument) and slot.repeated
@@ -275,7 +279,7 @@ class _Filling:
         if wrong is not None:
             return Problem(
                 kind=ProblemKind.INVALID,
-                text=f'{piece.name} does not know "{one_line(wrong)}".',
+                text=f'{piece.shown} does not know "{one_line(wrong)}".',
                 span=piece.span,
                 suggestions=nearest(wrong, piece.slot.choices),
                 allowed=", ".join(piece.slot.choices),
@@ -300,7 +304,7 @@ class _Filling:
             value = read_value(piece.slot.type, text, now=self._reading.now, zone=self._reading.zone)
             read = None if value is None else text
         if read is None:
-            return self._unfit(piece, f"{piece.name} takes {piece.slot.type}, not this value.")
+            return self._unfit(piece, f"{piece.shown} takes {piece.slot.type}, not this value.")
         self._secrets[piece.name] = Secret(read)
         return ASK
 
@@ -370,6 +374,10 @@ def _flag(command: Command, name: str) -> tuple[Flag | None, bool]:
     return (found if found and found.type is ValueType.SWITCH else None), False
 
 
+def _typed_name(slot: Slot) -> str:
+    return f"--{slot.name}" if isinstance(slot, Flag) else slot.name
+
+
 def _unknown_flag(command: Command, name: str, span: Span) -> Problem:
     known = [f"--{flag.name}" for flag in command.all_flags]
     return Problem(
@@ -383,4 +391,4 @@ def _unknown_flag(command: Command, name: str, span: Span) -> Problem:
 
 
 def _fault(command: Command, text: str, span: Span, kind: ProblemKind) -> Problem:
-    return Problem(kind=kind, text=text, span=span, allowed=command.usage, next=f"help {command.words}")
+    return Problem(kind=kind, text=text, span=span, allowed=command.brief, next=f"help {command.words}")

@@ -19,8 +19,10 @@ _TYPES: Final[Mapping[ValueType, dict[str, object]]] = {
 
 
 def reference(commands: Commands) -> str:
-    """Return the reference of all commands as Markdown, one table a noun."""
-    return "\n\n".join(_section(noun) for noun in commands.nouns) + "\n"
+    """Return the reference of all commands as Markdown: one table a noun, one for the words without verbs."""
+    words = [noun.word for noun in commands.nouns if noun.word]
+    nouns = [_table(_head(noun), noun.commands) for noun in commands.nouns if not noun.word]
+    return "\n\n".join([*nouns, _table("**Words that need no verb**", words)]) + "\n"
 
 
 def schema(commands: Commands) -> dict[str, object]:
@@ -34,10 +36,14 @@ def schema(commands: Commands) -> dict[str, object]:
     }
 
 
-def _section(noun: Noun) -> str:
+def _head(noun: Noun) -> str:
     also = f" (also {', '.join(f'`{alias}`' for alias in noun.aliases)})" if noun.aliases else ""
-    head = [f"**`{noun.name}`**{also}: {noun.summary}", "", "| Command | What | Least role | Answer | Confirmation |"]
-    return "\n".join([*head, "|---|---|---|---|---|", *map(_row, noun.commands)])
+    return f"**`{noun.name}`**{also}: {noun.summary}"
+
+
+def _table(head: str, commands: Sequence[Command]) -> str:
+    columns = ["| Command | What | Least role | Answer | Confirmation |", "|---|---|---|---|---|"]
+    return "\n".join([head, "", *columns, *map(_row, commands)])
 
 
 def _row(command: Command) -> str:

@@ -36,12 +36,13 @@ def _stands_in(hook: Hook, room: Room) -> bool:
 
 
 def _cells(call: Call, hook: Hook, traffic: Traffic) -> dict[str, str]:
+    does = f"on {hook.event}" if isinstance(hook, OutgoingHook) else f"as {hook.username}"
     return {
         "state": state(hook, call.context),
         "name": one_line(hook.name),
         "id": hook.id,
         "place": one_line(", ".join(hook.channels) or "every public room", 60),
-        "what": f"{NOUNS[direction(hook)]} {hook.event if isinstance(hook, OutgoingHook) else hook.username}",
+        "what": f"{NOUNS[direction(hook)]}, {does}",
         "last traffic": last_traffic(traffic, call.context),
         "failures": plural(traffic.failures, "failure"),
     }

@@ -85,7 +85,7 @@ async def find_room(call: Call, *, whole: bool = False) -> Room | Problem:
         return here or Problem(
             kind=ProblemKind.USAGE,
             text="This is none of the rooms here; name one.",
-            allowed=call.command.usage,
+            allowed=call.command.brief,
             next="room list",
         )
     named = [_Named(room.id, room.name or "", room) for room in rooms]

@@ -219,7 +219,7 @@ class InMemory:
         """Run a line as the actor, and remember the list it answers with."""
         context = replace(self.context(door, place=place, unlinked=unlinked), private=private or {})
         answer = await execute(line, context, commands)
-        if answer.rows:
+        if answer.rows or answer.listed:
             self.rows = dict(enumerate(answer.rows, answer.first_row))
         return answer
 

@@ -13,7 +13,7 @@ SECRET = "canary-shared-secret-1f0e"
 
 
 async def connect(
-    server: Server, kind: WorkspaceKind, *, team_id: str | None = None, secret: str = SECRET
+    server: Server, kind: WorkspaceKind, *, team_id: str | None = None, secret: str = SECRET, name: str = ""
 ) -> Workspace:
     """Connect a chat; its team is a new one unless it is named."""
     own = secrets.token_hex(8)
@@ -21,7 +21,7 @@ async def connect(
         id=WorkspaceId(own),
         org_id=server.services.directory.org,
         kind=kind,
-        name=own,
+        name=name or own,
         team_id=team_id or own,
         secret=secret,
         created_at=server.services.clock.now(),

@@ -143,7 +143,7 @@ def _importing(services: Services) -> Importing:
 
 def _tell(plan: ImportPlan, *, as_json: bool, done: bool, made: dict[str, dict[str, str]] | None = None) -> None:
     if as_json:
-        print_json({**facts(plan), "done": done, "shown_once": made or {}})
+        print_json({**facts(plan, done=done), "done": done, "shown_once": made or {}})
         return
     if not done:
         rows = told(plan, None)

@@ -67,8 +67,9 @@ class CommandFlow:
     ) -> Answer:
         """Run a line without its root and return the answer; rooms it concerns have read their note by then.
 
-        A repeated `request_id` (per door and workspace) is answered as before and does nothing. `sender` is workspace
-        and user id in another chat. `private` are a form's values. A line of a button or form is not `typed`.
+        A repeated `request_id` (per door, workspace and person) is answered as before and does nothing: ids of triggers
+        and messages are no secrets, and the answer may be one. `sender` is workspace and user id in another chat.
+        `private` are a form's values. A line of a button or form is not `typed`.
         Raises StorageError when the state cannot be read or written.
         """
 
@@ -76,14 +77,15 @@ class CommandFlow:
             caller = self._caller(principal, place, door, sender)
             context = await self._context(caller, line if typed else "", root, private or {}, also)
             answer = await execute(line.strip(), context, self.commands, typed=typed)
-            if answer.rows:
+            if answer.rows or answer.listed:
                 self._lists.keep(_key(caller), answer)
             await self._leave_notes(caller.user, answer)
             return answer
 
         if request_id is None:
             return await once(NOTHING)
-        key = f"{door.name}:{place.workspace or ''}:{request_id}"
+        whose = sender[1] if sender else _key(self._caller(principal, place, door, sender))[0]
+        key = f"{door.name}:{place.workspace or ''}:{whose}:{request_id}"
         return await self._repeats.once(key, None if isinstance(principal, Unlinked) else principal.id, once)
 
     async def complete(

@@ -13,8 +13,8 @@ from storage.ports import Ledger, Pendings
 from storage.records.changes import Changes
 from storage.records.pending import Pending, PendingKind
 
-KEPT_MS: Final = 10 * 60 * 1000
-"""How long a request is known (decision 63)."""
+KEPT_MS: Final = 10 * 60 * 1000 + 1000
+"""How long a request is known (decision 63): longer than the 5 min either way in which its signature is good."""
 
 _DONE = Answer(f"{Mark.DONE}. This was done already; its answer got lost.")
 

@@ -1,12 +1,14 @@
 """Slash commands typed in this workspace's own rooms, over REST or the socket (decision 57)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bot.flows.command import ROOT, CommandFlow
 from bot.workspace.directory import Directory
 from bot.workspace.ephemeral import Ephemeral, EphemeralMessages
+from bot.workspace.forms import Forms
 from bot.workspace.posting import INVALID_THREAD, Posting, plain
+from handlers.chat_text import harmless
 from handlers.command import Dialect, Door, Place
 from handlers.errors import UNAUTHORIZED, Fault
 from storage.clock import Clock, iso
@@ -58,12 +60,19 @@ class RoomDoor:
     """Runs a typed line for a user; `ephemeral` carries the answers that only the caller reads."""
 
     def __init__(
-        self, flow: CommandFlow, store: RoomStore, directory: Directory, posting: Posting, clock: Clock
+        self,
+        flow: CommandFlow,
+        store: RoomStore,
+        directory: Directory,
+        posting: Posting,
+        forms: Forms,
+        clock: Clock,
     ) -> None:
         self._flow = flow
         self._store = store
         self._directory = directory
         self._posting = posting
+        self._forms = forms
         self._clock = clock
         self.ephemeral = EphemeralMessages()
 
@@ -99,6 +108,10 @@ class RoomDoor:
         # a client may send one id with everything: only the same line of the same person is a repeat
         request = request_id and f"{user.id}:{room.id}:{request_id}:{line}"
         answer = await self._flow.run(user, place, line.strip(), DOOR, request_id=request, root=command.root)
+        if answer.form is not None:
+            # clients here have no dialogs: a page takes the private input once (decision 66)
+            address = await self._forms.make(answer.form, user, place, DOOR.name)
+            answer = replace(answer, text=f"{answer.text}\nOpen (10 min, once): {address}", private=True)
         if answer.private:
             self.ephemeral.send(user.id, self._ephemeral(room, answer.text, thread_id))
         else:
@@ -130,7 +143,7 @@ class RoomDoor:
     async def _post(self, room: Room, user: User, text: str, thread_id: str | None) -> None:
         """Post as `rocket.cat`; where that may not, the caller alone reads the answer."""
         sender = await self._directory.user(ROCKET_CAT)
-        draft = plain(text, thread_id=thread_id)
+        draft = plain(harmless(text), thread_id=thread_id)  # names of hooks must not call people
         prepared = await self._posting.prepare(draft, sender, [room.id]) if sender else None
         if prepared is None or isinstance(prepared, Fault):
             self.ephemeral.send(user.id, self._ephemeral(room, text, thread_id))

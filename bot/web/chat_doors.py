@@ -25,6 +25,7 @@ from handlers.chat_adapter import (
     UNAUTHENTICATED,
     Asked,
     ChatAdapter,
+    ChatCommand,
     Direct,
     InteractiveAdapter,
     Opening,
@@ -186,6 +187,8 @@ class ChatDoors:
 
     async def _opened(self, caller: Caller, answer: Answer) -> Answer:
         adapter, asked = caller.admitted.adapter, caller.asked
+        if answer.burnt and await self._deleted(caller):
+            answer = replace(answer, text=f"{answer.text}\nThe line was deleted.")
         if answer.form is not None:
             return await self._with_form(caller, answer, answer.form)
         if isinstance(adapter, InteractiveAdapter) and (ask := adapter.open_confirmation(answer, asked)):
@@ -204,7 +207,8 @@ class ChatDoors:
         address = await self.services.forms.make(form, caller.principal, caller.place, adapter.name)
         # whoever has the address can use it: it is shown like a secret
         text = f"{answer.text}\nOpen (10 min, once): {address}"
-        return replace(answer, text=text, private=True, secret=True, public_text=answer.text)
+        told = f"{answer.text}\nIts address was sent to you directly."
+        return replace(answer, text=text, private=True, secret=True, public_text=told)
 
     async def _open(self, admitted: Admitted, opening: Opening) -> bool:
         workspace = admitted.workspace
@@ -221,6 +225,27 @@ class ChatDoors:
         if not opened:
             self._log.info("dialog not opened", door=admitted.adapter.name, status=getattr(end, "status", None))
         return opened
+
+    async def _deleted(self, caller: Caller) -> bool:
+        """Delete a line that held a secret, where we have a bot that may (commands.md §2.6)."""
+        workspace, command = caller.admitted.workspace, caller.asked.origin
+        if workspace.bot_token is None or not isinstance(command, ChatCommand):
+            return False
+        look = rocketchat.looking(command, workspace.bot_token)
+        if look is None:
+            return False
+        headers, path = look
+        found = await self._called(workspace, OutboundRequest("GET", path, headers, b"", OPEN_S))
+        body = None if found is None else rocketchat.deletion(command, found)
+        if body is None:
+            return False
+        call = OutboundRequest("POST", "/api/v1/chat.delete", headers, body, OPEN_S)
+        return await self._called(workspace, call) is not None
+
+    async def _called(self, workspace: Workspace, call: OutboundRequest) -> bytes | None:
+        """Call a path of a Rocket.Chat server; returns the body of a success."""
+        end = await self.services.outbound.send(replace(call, url=f"{_site(workspace)}{call.url}"))
+        return end.body if isinstance(end, Answered) and end.status == 200 else None
 
     # --- what follows -------------------------------------------------------------------------------
 
@@ -250,7 +275,7 @@ class ChatDoors:
                 return False
             return all([await self.services.flow.whisper(caller.principal, text) for text in direct.texts])
         headers, bodies = call
-        address = f"{(workspace.base_url or workspace.team_id).rstrip('/')}/api/v1/chat.postMessage"
+        address = f"{_site(workspace)}/api/v1/chat.postMessage"
         for body in bodies:
             end = await self.services.outbound.send(OutboundRequest("POST", address, headers, body, CALL_S))
             if not isinstance(end, Answered) or end.status != 200:
@@ -286,10 +311,15 @@ def response(reply: Reply) -> web.Response:
     return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
+def _site(workspace: Workspace) -> str:
+    """Return the address of a Rocket.Chat server: its own says which it is."""
+    return (workspace.base_url or workspace.team_id).rstrip("/")
+
+
 def _is_ok(body: bytes) -> bool:
     """Tell whether an answer reports success: Slack's failures come as 200 with `ok` false (chat-dialects.md §1.9)."""
     try:
         found = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.get("ok") is not False

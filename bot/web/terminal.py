@@ -1,5 +1,6 @@
 """`/commands/terminal`: lines typed at a terminal or by a script, proven by a personal access token (decision 68)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Final
@@ -13,6 +14,7 @@ from bot.web.bodies import read_raw
 from bot.web.limits import RateLimit
 from bot.workspace.posting import plain
 from handlers.bodies import BodyFault, parse_json
+from handlers.chat_text import harmless
 from handlers.command import Answer, Door, Place
 from handlers.errors import Fault
 from storage.ids import ROCKET_CAT
@@ -24,6 +26,8 @@ TERMINAL: Final = Door(name="terminal")
 
 MAX_BODY_BYTES: Final = 64 * 1024
 LONGEST_NAME: Final = 200
+_ROOT: Final = re.compile(r"[/!]?[\w-]{1,30}(?: [\w-]{1,30})?")
+"""What stands before each command an answer names; the room reads it where the answer is public."""
 _NO_ROOM: Final = "There is no such room, or you are not in it."
 
 
@@ -83,7 +87,8 @@ class TerminalRoutes:
         sender = await self._services.directory.user(ROCKET_CAT)
         if sender is None:
             return
-        prepared = await self._services.posting.prepare(plain(text), sender, [room.id])
+        # in its words are names and roots of others, who may not call everybody in the voice of rocket.cat
+        prepared = await self._services.posting.prepare(plain(harmless(text)), sender, [room.id])
         if not isinstance(prepared, Fault):
             await self._services.store.commit(prepared.changes)
 
@@ -122,6 +127,8 @@ def _read(body: bytes) -> _Typed | BodyFault:
     for name, value in texts.items():
         if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable()):
             return BodyFault(400, f'"{name}" must be up to {LONGEST_NAME} visible characters.')
+    if texts["root"] and not _ROOT.fullmatch(texts["root"]):
+        return BodyFault(400, '"root" must be one or two words, like "patchbay hook".')
     cursor, values = given.get("cursor", len(line)), given.get("values", {})
     if not isinstance(cursor, int) or isinstance(cursor, bool):
         return BodyFault(400, '"cursor" must be a column.')

@@ -121,7 +121,7 @@ class Chats:
         try:
             await self._store.commit(Changes(new_workspaces=(made,), audit=(self._row(actor, door, "add", made),)))
         except Taken:
-            return Fault(f"A {new.kind} workspace of this name or team is connected already.", "conflict")
+            return Fault(f"A workspace of this name, or a {new.kind} one of this team, is connected already.", "conflict")
         return made
 
     def _row(self, actor: User, door: str, verb: str, workspace: Workspace) -> AuditRow:
@@ -168,7 +168,7 @@ class Chats:
             return Fault(f"Slack could not be asked about the bot token. {end.message}", "unavailable")
         try:
             answer = json.loads(end.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict) or end.status != 200:
             return Fault(f"Slack answered auth.test with {end.status} and no answer of its own.", "unavailable")

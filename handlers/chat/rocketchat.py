@@ -4,6 +4,7 @@ Line and answer are public, and there is no response address: what is secret goe
 """
 
 from typing import Final
+from urllib.parse import urlencode
 
 from handlers.chat_adapter import (
     UNAUTHENTICATED,
@@ -19,7 +20,7 @@ from handlers.chat_adapter import (
     request_key,
     to_json,
 )
-from handlers.chat_fields import MALFORMED, Fields, address, identifier, label, object_of, text
+from handlers.chat_fields import MALFORMED, Fields, address, identifier, inner, label, object_of, text
 from handlers.chat_text import harmless, shortened, split
 from handlers.command import Answer, Dialect, Door
 from handlers.signing import token
@@ -105,6 +106,7 @@ class RocketChat:
             thread_id=identifier(found, "tmid"),
             word=word,
             text=said[len(word) :].strip(),
+            message_id=message_id,
         )
 
 
@@ -113,11 +115,39 @@ def direct_call(direct: Direct, bot_token: str) -> tuple[dict[str, str], tuple[b
 
     The room is named by the id of the person: a name could be taken by somebody else.
     """
+    headers = _headers(bot_token)
+    if headers is None:
+        return None
+    return headers, tuple(to_json({"channel": f"@{direct.user_id}", "text": part}) for part in direct.texts)
+
+
+def looking(command: ChatCommand, bot_token: str) -> tuple[dict[str, str], str] | None:
+    """Return headers and path to read the message a line is; None when there is none, or no usable token."""
+    headers = _headers(bot_token)
+    if headers is None or command.message_id is None:
+        return None
+    return headers, f"/api/v1/chat.getMessage?{urlencode({'msgId': command.message_id})}"
+
+
+def deletion(command: ChatCommand, found: bytes) -> bytes | None:
+    """Return the body of `chat.delete` for a line as the server has it; None when that is another message.
+
+    Whoever has the hook's token can name any message (decision 62), so only what stands there is believed.
+    """
+    message = inner(object_of(found) or {}, "message")
+    there = (text(message, "_id"), text(message, "rid"), text(inner(message, "u"), "_id"))
+    same = there == (command.message_id, command.channel_id, command.user_id)
+    said = text(message, "msg") or ""
+    if not same or _word(said, command.word) is None or said[len(command.word) :].strip() != command.text:
+        return None
+    return to_json({"roomId": command.channel_id, "msgId": command.message_id})
+
+
+def _headers(bot_token: str) -> dict[str, str] | None:
     user_id, colon, secret = bot_token.partition(":")
     if not (colon and user_id and secret):
         return None
-    headers = {"X-User-Id": user_id, "X-Auth-Token": secret, "Content-Type": "application/json"}
-    return headers, tuple(to_json({"channel": f"@{direct.user_id}", "text": part}) for part in direct.texts)
+    return {"X-User-Id": user_id, "X-Auth-Token": secret, "Content-Type": "application/json"}
 
 
 def _word(said: str, trigger: str) -> str | None:

@@ -75,7 +75,7 @@ def _cells(call: Call, row: AuditRow) -> dict[str, str]:
         "state": row.outcome,
         "name": f"@{row.actor_name}" if row.actor_id else f"{one_line(row.actor_name)} (not linked)",
         "id": row.object_id or "–",
-        "place": one_line(f"{row.place} ({row.door})", 60),
+        "place": one_line(row.place if row.place == row.door else f"{row.place} ({row.door})", 60),
         "what": one_line(row.line, 120),
         "about": " ".join(filter(None, (row.object_kind, one_line(row.object_name or "")))) or "–",
         "when": moment(row.at, now=call.context.now, zone=call.context.zone),

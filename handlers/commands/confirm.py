@@ -41,7 +41,7 @@ async def _not_there(call: Call, key: PendingKey) -> Problem:
     waiting = await journal.pending_of(PendingKind.PROPOSAL, call.actor.id, call.context.place.key)
     if waiting:
         await journal.commit(Changes(pending_try=(waiting.named,)))
-    return _problem(call, ProblemKind.UNKNOWN, "is none that waits")
+    return _problem(call, ProblemKind.UNKNOWN, "is not known")
 
 
 def _problem(call: Call, kind: ProblemKind, why: str) -> Problem:

@@ -245,7 +245,7 @@ NOUN: Noun = Noun(
         Command(
             noun="dead",
             verb="retry",
-            summary="queues dead letters again, each with a fresh budget of tries",
+            summary="queues dead letters again, each with all its tries",
             role=Role.EDITOR,
             audience=Audience.CALLER_AND_NOTE,
             writes=True,

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from handlers.command import Answer, Call, Command, Noun
+from handlers.command import Answer, Call, Command, Confirm, Noun
 from handlers.dispatch import permits
-from handlers.line import Problem, ProblemKind, one_line
+from handlers.line import Problem, ProblemKind, Span, one_line
 from handlers.nearest import nearest
-from handlers.slots import Argument
+from handlers.slots import DRY_RUN, PUBLIC, YES, Argument, Slot
 from storage.records.user import Role
 
 MAX_LINES = 25
-_TOPIC = "topic"
+_TOPIC = "TOPIC"
+_STEERS = {DRY_RUN.name: "changes nothing", YES.name: "does not ask", PUBLIC.name: "the room reads the answer"}
 
 
 async def _run(call: Call) -> Answer | Problem:
@@ -31,26 +32,48 @@ def _overview(call: Call) -> Answer:
 def _topic(call: Call, word: str, verbs: Sequence[str]) -> Answer | Problem:
     noun = call.commands.noun(word)
     commands = _runnable(call, noun) if noun else []
+    span = call.values.span(_TOPIC)
     if noun is None or not commands:
         names = [each.name for each in call.commands.nouns if _runnable(call, each)]
-        return _unknown(call, word, names)
+        return _unknown(word, names, span and Span(span.start, span.start + len(word)), "help")
     if noun.word:
         return _details(call, noun.word)
     if not verbs:
-        rows = [f"{command.usage} - {command.summary}" for command in commands]
+        rows = [f"{command.brief} - {command.summary}" for command in commands]
         return _answer(call, _with_aliases(noun.name, noun.summary, noun.aliases), rows, f"help {noun.name} VERB")
     chosen = noun.verb(verbs[0])
     if chosen not in commands:
-        return _unknown(call, verbs[0], [command.verb or "" for command in commands])
+        at = span and Span(max(span.start, span.end - len(" ".join(verbs))), span.end)
+        return _unknown(verbs[0], [command.verb or "" for command in commands], at, f"help {noun.name}")
     return _details(call, chosen)
 
 
 def _details(call: Call, command: Command) -> Answer:
-    slots = [f"{each.usage} - {each.summary}" for each in command.slots]
+    own: tuple[Slot, ...] = (*command.arguments, *command.flags)
+    slots = [_slot(each) for each in own]
     if command.pairs:
         slots.append(f"key=value… - {command.pairs.summary}")
+    slots.append(f"Also: {', '.join(_controls(command))}")
     examples = [f"Example: {call.context.root} {example}" for example in command.examples]
-    return _answer(call, f"{command.usage} - {command.summary}", [*slots, *examples], f"help {command.noun}")
+    fit = max(1, MAX_LINES - len(slots) - 2)
+    following = f"help {command.noun}" if command.verb else "help"
+    return _answer(call, f"{command.brief} - {command.summary}", [*slots, *examples[:fit]], following)
+
+
+def _slot(slot: Slot) -> str:
+    form = "; ? opens a private form" if slot.secret else ""
+    return f"{slot.usage} - {slot.summary}{form}"
+
+
+def _controls(command: Command) -> list[str]:
+    """Return the flags it takes like any other command, without those that could do nothing for it."""
+    asks = command.confirm is not Confirm.NONE or bool(command.confirm_when)
+    idle = {YES.name: not asks, PUBLIC.name: command.shows_secret}
+    return [
+        f"--{flag.name} ({_STEERS[flag.name]})" if flag.name in _STEERS else f"--{flag.name}"
+        for flag in command.controls
+        if not idle.get(flag.name, False)
+    ]
 
 
 def _search(call: Call, words: Sequence[str]) -> Answer:
@@ -60,7 +83,7 @@ def _search(call: Call, words: Sequence[str]) -> Answer:
         for command in _runnable(call, noun):
             text = f"{noun.summary} {command.usage} {command.summary} {' '.join(noun.aliases)}".casefold()
             if all(word in text for word in sought):
-                rows.append(f"{command.usage} - {command.summary}")
+                rows.append(f"{command.brief} - {command.summary}")
     return _answer(call, f'{len(rows)} of your commands mention "{one_line(" ".join(words))}"', rows, "help")
 
 
@@ -70,14 +93,14 @@ def _answer(call: Call, title: str, rows: Sequence[str], following: str) -> Answ
     return Answer("\n".join([title, *shown, f"Next: {call.context.root} {following}"]), data=list(rows))
 
 
-def _unknown(call: Call, word: str, known: Sequence[str]) -> Problem:
+def _unknown(word: str, known: Sequence[str], span: Span | None, following: str) -> Problem:
     return Problem(
         kind=ProblemKind.UNKNOWN,
         text=f'There is no help about "{one_line(word)}".',
-        span=call.values.span(_TOPIC),
+        span=span,
         suggestions=nearest(word, known),
         allowed=", ".join(known),
-        next="help",
+        next=following,
     )
 
 
@@ -87,7 +110,7 @@ def _runnable(call: Call, noun: Noun) -> list[Command]:
 
 def _words(noun: Noun, commands: Sequence[Command]) -> str:
     verbs = "|".join(command.verb for command in commands if command.verb)
-    return f"{noun.name} {verbs}" if verbs else commands[0].usage
+    return f"{noun.name} {verbs}" if verbs else commands[0].brief
 
 
 def _with_aliases(name: str, summary: str, aliases: Sequence[str]) -> str:

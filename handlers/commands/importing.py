@@ -78,7 +78,7 @@ def _planned(call: Call, plan: ImportPlan, line: str, text: str) -> Plan:
             f"{done}{once}\nNext: {context.root} in list",
             secret=bool(shown),
             public_text=f"{done} What is shown once was sent to @{call.actor.username} directly." if shown else None,
-            data=facts(plan),
+            data=facts(plan, done=True),
             room_notes=_notes(call, steps),
         )
 

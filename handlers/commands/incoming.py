@@ -26,9 +26,17 @@ def _facts(hook: Hook) -> list[tuple[str, str]]:
         ("posts as", hook.username),
         ("format", hook.format),
         ("signature", "checked" if hook.secret else "not checked"),
-        ("duplicates", hook.dedup),
+        ("duplicates", _duplicates(hook)),
         ("sender may choose the room", "yes" if hook.override_destination else "no"),
     ]
+
+
+def _duplicates(hook: IncomingHook) -> str:
+    """Say by which header a request that comes again is told (decision 37)."""
+    if hook.dedup == "off":
+        return "posted again"
+    by = "webhook-id, X-GitHub-Delivery or Idempotency-Key" if hook.dedup == "standard" else hook.dedup
+    return f"dropped, told by {by}"
 
 
 async def _effects(_: CommandContext, hook: Hook) -> str:

@@ -164,7 +164,8 @@ async def _lost(call: Call, room: Room) -> str:
     hooks = [hook for hook in await hooks_of(call, room) if names_room(hook, room)]
     posting = sum(isinstance(hook, IncomingHook) for hook in hooks)
     people = f"{plural(facts.members, 'member')} can read it, but nobody can write into it any more"
-    return f"{people}; {plural(posting, 'incoming hook')} will be refused there."
+    refused = f"; {plural(posting, 'incoming hook')} will be refused there" if posting else ""
+    return f"{people}{refused}."
 
 
 # --- quiet ------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ async def _run(call: Call) -> Answer:
         f"Patchbay {facts.version}",
         f"Deliveries: {_waiting(counts, context)}",
         f"Your hooks: {_by_direction(hooks)}",
-        *([f"Not heard: {quiet}"] if (quiet := _quiet(silent)) else []),
+        *([f"Silent: {quiet}"] if (quiet := _quiet(silent)) else []),
         f"Failing: {_names([name for name, _ in failing])}",
         *chats,
         f"Next: {context.root} help · {context.root} list · {context.root} {following}",
@@ -57,7 +57,7 @@ def _waiting(counts: Counts, context: CommandContext) -> str:
     text = f"{counts.queued:,} queued{to}{held}, {counts.dead:,} dead"
     if counts.oldest_queued_at is None:
         return text
-    return f"{text}, oldest waiting since {moment(counts.oldest_queued_at, now=context.now, zone=context.zone)}"
+    return f"{text}, the oldest made {moment(counts.oldest_queued_at, now=context.now, zone=context.zone)}"
 
 
 def _quiet(states: Mapping[str, int]) -> str:

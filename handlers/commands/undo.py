@@ -24,7 +24,7 @@ NOUN: Noun = Noun(
         Command(
             noun="undo",
             verb=None,
-            summary="takes back your last disable, edit or mute here, for 10 min",
+            summary="takes back your last change here, for 10 min; what was lost or sent stays so",
             role=Role.VIEWER,
             shows_secret=True,
             examples=("undo",),

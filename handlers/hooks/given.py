@@ -93,7 +93,7 @@ def _expiry(call: Call) -> Millis | Problem | None:
         return Millis(at)
     return Problem(
         kind=ProblemKind.INVALID,
-        text="expires takes a time that is still to come.",
+        text="--expires takes a time that is still to come.",
         span=call.values.span(EXPIRES.name),
         allowed="a duration such as 24h or 30d, or a date such as 2026-12-24 or 2026-12-24T18:00",
         next=f"help {call.command.words}",

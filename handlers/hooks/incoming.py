@@ -39,9 +39,7 @@ FORMAT = Flag(
     name="format", summary="what its senders speak", type=ValueType.TEXT, metavar="FORMAT", choices=tuple(available())
 )
 OVERRIDE = Flag(name="allow-override", summary="lets senders choose other rooms")
-VERIFY = Flag(
-    name="verify", summary="the secret senders sign with; ? opens a form", type=ValueType.TEXT, metavar="?", secret=True
-)
+VERIFY = Flag(name="verify", summary="the secret senders sign with", type=ValueType.TEXT, metavar="?", secret=True)
 SIGNED = Flag(name="signed", summary="asks for signatures; the secret is made and shown once")
 DEDUP = Flag(name="dedup", summary="header of the sender's id, standard or off", type=ValueType.TEXT, metavar="HEADER")
 KEEP = Flag(name="keep-requests", summary="keeps requests for history and replay")

@@ -15,8 +15,9 @@ async def typable(call: Call, hook: Hook) -> str:
 
 def not_live(hook: Hook, call: Call) -> str | None:
     """Say what keeps a hook from passing anything on, or None (decisions 14, 65)."""
+    name = one_line(hook.name)
     if not hook.enabled:
-        return "It is switched off."
+        return f"{name} is switched off."
     if is_expired(hook, call.context.now):
-        return "It has expired."
-    return "It is muted." if is_muted(hook, call.context.now) else None
+        return f"{name} has expired."
+    return f"{name} is muted." if is_muted(hook, call.context.now) else None

@@ -37,7 +37,7 @@ MOST_RETRIES: Final = 10
 
 URL = Flag(
     name="url",
-    summary="what it calls; it often holds a key, so ? opens a form",
+    summary="what it calls; it often holds a key",
     type=ValueType.TEXT,
     metavar="URL",
     secret=True,

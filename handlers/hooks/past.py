@@ -1,5 +1,7 @@
 """`history` and `replay`: what passed through a hook, and some of it once more (commands.md §2.2)."""
 
+from dataclasses import replace
+
 from handlers.answers import ROWS, done, inert, moment, plural
 from handlers.command import Answer, Audience, Call, Command, Plan
 from handlers.errors import Fault
@@ -92,7 +94,7 @@ async def _history(call: Call, wording: Wording) -> Answer | Problem:
     if isinstance(answer, Problem) or not rows:
         return answer
     following = f"Next: {call.context.root} {wording.noun} replay {await typable(call, hook)} #{answer.first_row}"
-    return Answer(f"{answer.text}\n{following}", data=answer.data, rows=answer.rows, first_row=answer.first_row)
+    return replace(answer, text=f"{answer.text}\n{following}")
 
 
 def _request(call: Call, request: HookRequest) -> dict[str, str]:
@@ -125,12 +127,13 @@ def _called(call: Call, called: Called) -> dict[str, str]:
         state = "will retry"
     status = "" if attempt.status is None else str(attempt.status)
     result = one_line(attempt.error, 120) if attempt.error else "answer posted" if attempt.message_id else attempt.step
+    took = f"{attempt.duration_ms} ms" if attempt.called else ""
     return {
         "state": state,
         "name": one_line(attempt.trigger_word or "", 30) or "event",
         "id": attempt.id,
         "place": called.address or "address removed",
-        "what": ", ".join(filter(None, [status, result, f"{attempt.duration_ms} ms" if attempt.called else ""])),
+        "what": ", ".join(filter(None, [status, result.removesuffix("."), took])),
         "last traffic": moment(attempt.updated_at, now=call.context.now, zone=call.context.zone),
     }
 

@@ -160,6 +160,8 @@ def _said(name: str, value: object, zone: tzinfo) -> str:
             return flag if value else f"no {flag}"
         case tuple():
             return f"{flag} {', '.join(map(str, value))}" if value else f"no {flag}"
+        case 0 if name == "expires_at":
+            return "no end"
         case "" | 0:
             return f"no {flag}"
         case int() if name == "expires_at":

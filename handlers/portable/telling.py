@@ -34,12 +34,13 @@ def refusals(refused: Sequence[Refused], most: int | None = SHOWN) -> str:
     return "\n".join(_rows("Refused", rows, len(ordered), most))
 
 
-def facts(plan: ImportPlan) -> dict[str, object]:
-    """Return the same as plain JSON."""
+def facts(plan: ImportPlan, *, done: bool = False) -> dict[str, object]:
+    """Return the same as plain JSON; once it is `done` new hooks have their ids."""
     return {
-        "new": [_named(step) for step in plan.new],
+        "new": [_named(step, done=done) for step in plan.new],
         "changed": [
-            {**_named(step), "fields": {c.key: [c.before, c.after] for c in step.changes}} for step in plan.changed
+            {**_named(step, done=done), "fields": {c.key: [c.before, c.after] for c in step.changes}}
+            for step in plan.changed
         ],
         "unchanged": plan.unchanged,
         "refused": [{"line": one.line, "text": one.text} for one in sorted(plan.refused, key=lambda one: one.line)],
@@ -51,8 +52,13 @@ def kind_of(step: Step) -> str:
     return "incoming hook" if step.entry.way is Direction.INCOMING else "outgoing hook"
 
 
-def _named(step: Step) -> dict[str, str]:
-    return {"kind": kind_of(step), "id": step.hook.id, "name": step.hook.name}
+def _named(step: Step, *, done: bool) -> dict[str, str | None]:
+    return {"kind": kind_of(step), "id": step.hook.id if done or _has_id(step) else None, "name": step.hook.name}
+
+
+def _has_id(step: Step) -> bool:
+    """Tell whether the id stands already: a new hook without one gets its own when it is written."""
+    return step.before is not None or step.entry.text("id") is not None
 
 
 def _rows(title: str, rows: Iterable[str], count: int, most: int | None) -> Iterable[str]:
@@ -67,7 +73,8 @@ def _rows(title: str, rows: Iterable[str], count: int, most: int | None) -> Iter
 
 
 def _one(step: Step) -> str:
-    return f"{kind_of(step)} {one_line(step.hook.name)} ({step.hook.id})"
+    known = f" ({step.hook.id})" if _has_id(step) else ""
+    return f"{kind_of(step)} {one_line(step.hook.name)}{known}"
 
 
 def _changed(step: Step) -> str:

@@ -57,7 +57,7 @@ def unseal(text: object, secret: str, *, purpose: Purpose, team_id: str) -> Tick
     if not isinstance(text, str) or len(text) > _MAX or not text.isascii():
         return None
     try:
-        raw = base64.urlsafe_b64decode(text)
+        raw = base64.b64decode(text, b"-_", validate=True)
         plain = AESGCM(_key(secret)).decrypt(raw[:_NONCE], raw[_NONCE:], _bound_to(purpose, team_id))
     except (binascii.Error, InvalidTag, ValueError):
         return None

@@ -20,6 +20,9 @@ from storage.sqlite.writer import Commit, Many, Waiting, answer
 ROOT = Path(__file__).parents[2]
 AGAIN_S = 1.0
 """How long to wait before a writer is started again that ended by itself."""
+END_S = 3.0
+"""How long a writer may take over what it has when the server stops. One that hangs is killed then, since the lock it
+holds would keep the next server out: nobody was promised what it has not answered."""
 TOGETHER = 16
 """Jobs that leave at once: they are being written while the loop goes on with its turn."""
 _CHUNK = 1 << 18
@@ -62,11 +65,19 @@ class _Child:
             pass
         raise Unavailable("The process that writes the database could not be started.")
 
-    def end(self) -> None:
-        """Let it finish what it has, then wait for its end."""
+    def kill(self) -> None:
+        """End it at once; what it has not answered is written whole or not at all."""
+        self._process.kill()
+
+    def end(self, within_s: float | None = None) -> None:
+        """Let it finish what it has, then wait for its end; kill it when that does not come."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-        self._process.wait()
+        try:
+            self._process.wait(END_S if within_s is None else within_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self.socket.close()
 
 
@@ -84,9 +95,15 @@ class ProcessWriter(Generic[S]):
         self._unsent = b""
         self._closed = False
         self._restart: asyncio.Task[None] | None = None
+        self._hurried: asyncio.Task[None] | None = None
+        self._answers = 0
         self._frames = Frames()
         child = _Child(opening)
-        child.open()
+        try:
+            child.open()
+        except BaseException:
+            child.end()
+            raise
         self._child: _Child | None = child
         self._loop.add_reader(child.socket, self._receive)
 
@@ -96,22 +113,31 @@ class ProcessWriter(Generic[S]):
     def run_many(self, operation: Many[S, I_, T], item: I_) -> asyncio.Future[T]:
         return self._submit(Waiting(operation, (item,), many=True))
 
+    def hurry(self) -> None:
+        if self._hurried is None:
+            self._hurried = self._loop.create_task(self._end_hanging())
+
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
+        if self._hurried is not None:
+            self._hurried.cancel()
         if self._restart is not None:
             self._restart.cancel()
             with suppress(asyncio.CancelledError):
                 await self._restart
         self._flush()
-        while self._child is not None and (self._sent or self._unsent):
+        until = self._loop.time() + END_S
+        while self._child is not None and self._sent and (left := until - self._loop.time()) > 0:
             last = self._sent[-1].future
             assert last is not None  # noqa: S101 # each job that was submitted has one
-            await asyncio.wait([last])
+            await asyncio.wait([last], timeout=left)
         if self._child is not None:
-            child = self._let_go(self._child)
-            await asyncio.to_thread(child.end)
+            child, unanswered = self._let_go(self._child), list(self._sent)
+            self._sent.clear()
+            self._fail(unanswered)
+            await asyncio.to_thread(child.end, 0 if unanswered else None)
 
     def _submit(self, job: Waiting) -> asyncio.Future[Any]:
         if self._closed:
@@ -171,6 +197,7 @@ class ProcessWriter(Generic[S]):
             return
         for sent in self._frames.feed(data):
             results = unpack_results(sent)
+            self._answers += len(results)
             jobs = [self._sent.popleft() for _ in results]
             for job, (result, error) in zip(jobs, results, strict=True):
                 job.result, job.error = result, error
@@ -183,6 +210,14 @@ class ProcessWriter(Generic[S]):
         self._sent.clear()
         self._fail(jobs)
         self._restart = self._loop.create_task(self._start_again(child))
+
+    async def _end_hanging(self) -> None:
+        """Kill a writer that answers nobody for `END_S`; those who wait get an error, and the next one finishes."""
+        while True:
+            child, answers, waiting = self._child, self._answers, bool(self._sent)
+            await asyncio.sleep(END_S)
+            if waiting and child is not None and child is self._child and answers == self._answers:
+                child.kill()
 
     def _let_go(self, child: _Child) -> _Child:
         self._child = None

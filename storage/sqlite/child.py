@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from storage.errors import StorageError
+from storage.errors import StorageError, Unavailable
 from storage.sqlite.connect import connect, make_durable
 from storage.sqlite.engine import Opening, start
 from storage.sqlite.transactions import BATCH_ROWS, Job, Transactions
@@ -20,6 +20,7 @@ from storage.sqlite.wire import Frames, frame, pack_results, unpack_jobs
 LOCK_S = 10.0
 """How long to wait for the writer of a server that was killed: it may have a last commit in hand."""
 _CHUNK = 1 << 18
+_HELD = "The writer of a server that was killed still holds the database; end that process (storage.sqlite.child) first."
 
 
 class _Line:
@@ -66,7 +67,12 @@ class _Line:
 def serve(line: _Line) -> None:
     """Open the file as the server says, then commit until it is gone."""
     opening = line.first()
-    with FileLock(f"{opening.path}.writer", timeout=LOCK_S):
+    try:
+        held = FileLock(f"{opening.path}.writer", timeout=LOCK_S).acquire()
+    except Timeout:
+        line.send(pickle.dumps(Unavailable(_HELD)))
+        return
+    with held:
         try:
             connection = connect(opening.path, busy_timeout_s=opening.busy_timeout_s)
             make_durable(connection, opening.path)

@@ -169,13 +169,6 @@ def hook(connection: Connection, vault: Vault, hook_id: str) -> Hook | None:
     return rows.hook_from(row, vault) if row else None
 
 
-def hooks(connection: Connection, vault: Vault, org: str) -> list[Hook]:
-    found = connection.execute(
-        f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE org_id = ? ORDER BY created_at, id", (org,)
-    )
-    return [rows.hook_from(row, vault) for row in found]
-
-
 def hooks_calling(connection: Connection, vault: Vault, url: str) -> list[OutgoingHook]:
     found = connection.execute(
         f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE id IN"

@@ -32,6 +32,7 @@ from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
 from storage.sqlite.engine import Engine, Opening, start
+from storage.sqlite.known_hooks import KnownHooks
 from storage.sqlite.queue import ClaimOrder
 from storage.sqlite.transactions import Job
 from storage.sqlite.writer import ThreadWriter, Writer
@@ -50,6 +51,7 @@ class SqliteStore:
     def __init__(self, opening: Opening, connection: sqlite3.Connection, *, apart: bool) -> None:
         self._path = opening.path
         self._vault = opening.vault
+        self._known_hooks = KnownHooks(opening.vault)
         self._clock = opening.clock
         self._listeners: list[Listener] = []
         self._bells: list[Bell] = []
@@ -108,6 +110,9 @@ class SqliteStore:
     def subscribe(self, listener: Listener) -> None:
         """Call back in the event loop with the events of every commit."""
         self._listeners.append(listener)
+
+    def hurry(self) -> None:
+        self._writer.hurry()
 
     async def close(self) -> None:
         """Finish what is being written, then close the file."""
@@ -271,7 +276,7 @@ class SqliteStore:
         return await self._read(reads.hook, self._vault, hook_id)
 
     async def hooks(self, org: OrgId) -> list[Hook]:
-        return await self._read(reads.hooks, self._vault, org)
+        return await self._read(self._known_hooks.all, org)
 
     async def hooks_calling(self, url: str) -> list[OutgoingHook]:
         return await self._read(reads.hooks_calling, self._vault, url)

@@ -41,6 +41,10 @@ class Writer(Protocol[S_co]):
         """Hand one item to an operation that takes many at once; items of one commit arrive together."""
         ...
 
+    def hurry(self) -> None:
+        """Say that the end is near: a writer that hangs holds nothing up any more, where it can be ended."""
+        ...
+
     async def close(self) -> None:
         """Finish what waits, then close the connection."""
         ...
@@ -81,6 +85,9 @@ class ThreadWriter(Generic[S]):
 
     def run_many(self, operation: Many[S, I_, T], item: I_) -> asyncio.Future[T]:
         return self._submit(Waiting(operation, (item,), many=True))
+
+    def hurry(self) -> None:
+        """A thread cannot be ended from outside."""
 
     async def close(self) -> None:
         if not self._closed:

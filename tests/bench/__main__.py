@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench import load
 from tests.bench.bench import BODY, Bench, Measurement
 from tests.bench.children import listening
-from tests.bench.figures import command_run, delete, memory, posts, queued, relay, start, tarpit
+from tests.bench.figures import command_run, completion, delete, doors, memory, posts, queued, relay, start, tarpit
 from tests.bench.host import describe
 from tests.bench.lines import Figure
 from tests.bench.report import table, write_json
@@ -22,6 +22,8 @@ FIGURES: dict[str, Measurement] = {
     "tarpit": tarpit.measure,
     "delete": delete.measure,
     "command": command_run.measure,
+    "doors": doors.measure,
+    "completion": completion.measure,
     "start": start.measure,
     "memory": memory.measure,
 }

@@ -4,9 +4,9 @@ import json
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tests.bench.children import command, end
@@ -20,14 +20,29 @@ NEAR = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """How each request is signed: hex HMAC-SHA256 over `v0:time:body` in two headers (chat-dialects.md §1.2)."""
+
+    secret: str
+    timestamp_header: str
+    header: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is posted where: closed loop, unless it has a `rate` a second."""
+    """What is sent where: closed loop, unless it has a `rate` a second."""
 
     url: str
     body: str
     """`@n` in it becomes the request's own number; see the loader for more marks, which wrk does not know."""
+    method: str = "POST"
+    lines: tuple[str, ...] = ()
+    """What the mark `@line` becomes in body or address, in turn, written as it has to stand there."""
+    signature: Signature | None = None
     connections: int = 64
     seconds: float
+    after: float = 0.0
+    """Seconds to wait before it begins, where several are started at once."""
     headers: Mapping[str, str] = field(default_factory=dict)
     ids: bool = False
     """Send a random request id with every request."""
@@ -62,10 +77,10 @@ class Shot:
 
 
 class Underway:
-    """A load that runs; `finish` waits for its end."""
+    """A load that runs, or several; `finish` waits for the end."""
 
-    def __init__(self, load: Load, child: subprocess.Popen[str]) -> None:
-        self._load = load
+    def __init__(self, loads: Sequence[Load], child: subprocess.Popen[str]) -> None:
+        self._loads = loads
         self._child = child
 
     def ended(self, within_s: float) -> bool:
@@ -77,24 +92,38 @@ class Underway:
         return True
 
     def finish(self) -> Shot:
-        out, _ = self._child.communicate(timeout=self._load.seconds + GRACE_S)
-        found = next((line for line in reversed(out.splitlines()) if line.startswith("{")), None)
-        if found is None:
+        """Return what came of the load."""
+        [shot] = self.finish_all()
+        return shot
+
+    def finish_all(self) -> list[Shot]:
+        """Return what came of each of the loads, in their order."""
+        out, _ = self._child.communicate(timeout=max(load.after + load.seconds for load in self._loads) + GRACE_S)
+        found = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        if len(found) != len(self._loads):
             raise RuntimeError(f"the loader ended with {self._child.returncode} and no result:\n{out[-2000:]}")
-        values = json.loads(found)
-        return Shot(**{**values, "numbers": tuple(values.get("numbers", ()))})
+        return [Shot(**{**values, "numbers": tuple(values.get("numbers", ()))}) for values in found]
 
 
 @contextmanager
-def loading(load: Load) -> Iterator[Underway]:
-    """Start a load; leaving ends it."""
-    own = WRK is None or load.rate or load.each
+def loading(*loads: Load) -> Iterator[Underway]:
+    """Start a load, or several in one process; leaving ends them."""
+    own = WRK is None or any(_needs_own(load) for load in loads) or len(loads) > 1
     # what it prints fits a pipe only when wrk prints it: the own loader prints once, at its end
-    child = subprocess.Popen(_own(load) if own else _wrk(load), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(_own(loads) if own else _wrk(*loads), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
-        yield Underway(load, child)
+        yield Underway(loads, child)
     finally:
         end(child)
+
+
+def in_turn(loads: Iterable[Load]) -> list[Load]:
+    """Let each load begin when the one before it ends."""
+    begin, found = 0.0, []
+    for load in loads:
+        found.append(replace(load, after=begin))
+        begin += load.seconds
+    return found
 
 
 def fire(load: Load) -> Shot:
@@ -113,8 +142,12 @@ def limited(rate: float, most: float) -> str:
     return f"near the loader's own ceiling of {most:,.0f}/s" if rate > NEAR * most else ""
 
 
-def _own(load: Load) -> list[str]:
-    return command("loader", json.dumps(asdict(load)))
+def _needs_own(load: Load) -> bool:
+    return bool(load.rate or load.each or load.after or load.lines or load.signature or load.method != "POST")
+
+
+def _own(loads: Sequence[Load]) -> list[str]:
+    return command("loader", json.dumps([asdict(load) for load in loads]))
 
 
 def _wrk(load: Load) -> list[str]:

@@ -1,20 +1,25 @@
-"""Our own loader, a process of its own: where wrk is not installed, to pace a load, or to know each answer.
+"""Our own loader, a process of its own: where wrk is not installed, and for all that wrk cannot do.
 
-In the body `@n` becomes the request's own number, `@room` that number over so many rooms, `@t` the monotonic
-nanoseconds at which it was due.
+It paces a load, knows each answer, signs requests and runs several loads. In body and address `@line` becomes
+one of the load's lines after the other, `@n` the request's own number, `@hex` the same as 32 hex digits, `@room` that
+number over so many rooms, `@t` the monotonic nanoseconds at which it was due.
 """
 
 import asyncio
+import hashlib
+import hmac
 import json
 import secrets
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any  # what is given is parsed JSON
 from urllib.parse import urlsplit
 
 from tests.bench.lines import p99
-from tests.bench.load import Load
+from tests.bench.load import Load, Signature
 
 STRAGGLERS_S = 10.0
 TICK_S = 0.005
@@ -76,9 +81,9 @@ class Loader:
         self._sent = 0
         self._rooms = max(load.rooms, 1)
         parts = urlsplit(load.url)
-        lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in load.headers.items()]
-        self._head = "\r\n".join(lines)
+        self._target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        named = {"Host": parts.netloc, "Content-Type": "application/json", **load.headers}
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in named.items())
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._idle: deque[Connection] = deque()
         self._over = False
@@ -86,10 +91,21 @@ class Loader:
     def request(self, due: int) -> tuple[str, bytes]:
         self._sent += 1
         number = f"{self._load.prefix}{self._sent}"
-        body = self._load.body.replace("@n", number).replace("@room", str(self._sent % self._rooms))
-        body = body.replace("@t", str(due))
-        key = f"\r\nIdempotency-Key: {secrets.token_hex(16)}" if self._load.ids else ""
-        return number, f"{self._head}{key}\r\nContent-Length: {len(body.encode())}\r\n\r\n{body}".encode()
+        body = self._filled(self._load.body, number, due).encode()
+        own = f"Idempotency-Key: {secrets.token_hex(16)}\r\n" if self._load.ids else ""
+        if self._load.signature:
+            own += _signed(self._load.signature, body)
+        target = self._filled(self._target, number, due)
+        head = f"{self._load.method} {target} HTTP/1.1\r\n{self._headers}{own}Content-Length: {len(body)}\r\n\r\n"
+        return number, head.encode() + body
+
+    def _filled(self, text: str, number: str, due: int) -> str:
+        if "@" not in text:
+            return text
+        if self._load.lines:
+            text = text.replace("@line", self._load.lines[(self._sent - 1) % len(self._load.lines)])
+        text = text.replace("@hex", hashlib.md5(number.encode(), usedforsecurity=False).hexdigest())
+        return text.replace("@n", number).replace("@room", str(self._sent % self._rooms)).replace("@t", str(due))
 
     def answered(self, connection: Connection, number: str, ok: bool, since: int) -> None:
         now = time.monotonic_ns()
@@ -105,6 +121,7 @@ class Loader:
 
     async def run(self) -> float:
         """Run the load to its end; return the seconds it lasted."""
+        await asyncio.sleep(self._load.after)
         loop = asyncio.get_running_loop()
         connections = []
         for _ in range(self._load.connections):
@@ -144,12 +161,31 @@ class Loader:
             await asyncio.sleep(TICK_S)
 
 
+def _signed(signature: Signature, body: bytes) -> str:
+    at = str(int(time.time()))
+    digest = hmac.new(signature.secret.encode(), b"v0:%b:%b" % (at.encode(), body), hashlib.sha256).hexdigest()
+    return f"{signature.timestamp_header}: {at}\r\n{signature.header}: v0={digest}\r\n"
+
+
+def _load(values: dict[str, Any]) -> Load:
+    signature = values.pop("signature")
+    return Load(**values, signature=None if signature is None else Signature(**signature))
+
+
+async def _run(loaders: Sequence[Loader]) -> list[float]:
+    return await asyncio.gather(*(loader.run() for loader in loaders))
+
+
 def main() -> None:
-    """Run the load given as JSON; print what happened as JSON."""
-    loader = Loader(Load(**json.loads(sys.argv[1])))
-    seconds = asyncio.run(loader.run())
+    """Run the loads given as JSON; print what came of each as a line of JSON."""
+    loaders = [Loader(_load(values)) for values in json.loads(sys.argv[1])]
+    for loader, seconds in zip(loaders, asyncio.run(_run(loaders)), strict=True):
+        print(json.dumps(_shot(loader, seconds)))
+
+
+def _shot(loader: Loader, seconds: float) -> dict[str, object]:
     tally = loader.tally
-    shot = {
+    return {
         "ok": len(tally.ok),
         "refused": tally.refused,
         "broken": tally.broken,
@@ -158,7 +194,6 @@ def main() -> None:
         "p99_ms": p99(tally.latencies_ms),
         "numbers": tally.ok if loader.tells_each else [],
     }
-    print(json.dumps(shot))
 
 
 if __name__ == "__main__":

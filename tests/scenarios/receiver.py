@@ -64,7 +64,7 @@ async def receiving(answer: Answer = silent, port: int = 0) -> AsyncIterator[Rec
     """Run a receiver on a port, a free one unless told which."""
     receiver = Receiver(answer, port)
     app = web.Application()
-    app.router.add_post("/{path:.*}", receiver.take)
+    app.router.add_route("*", "/{path:.*}", receiver.take)
     async with TestServer(app, host="127.0.0.1", port=port or None) as server:
         assert server.port is not None
         receiver.port = server.port

@@ -148,7 +148,7 @@ def _knows(hook: str, url: str, headers: dict[str, str]) -> bool:
 
 def test_managing_it(newcomer: Newcomer) -> None:
     """Each line of the command line and the client's example do what they say."""
-    commands, example = blocks("Manage it")
+    commands, example, as_file = blocks("Manage it")
     _, _, export, make_hook, *_ = blocks("A first webhook in one minute")
     newcomer.export(export)
     with ServerProcess(newcomer.folder / "data", newcomer.exported) as server:
@@ -164,6 +164,36 @@ def test_managing_it(newcomer: Newcomer) -> None:
         assert (shown["retries"], shown["triggers"]) == (6, ["!ask"])
         users = json.loads(newcomer.type(".venv/bin/patchbay user list --json"))
         assert {each["username"]: each["role"] for each in users}["ann"] == "editor"
+        assert "4 unchanged" in newcomer.type(as_file)
+
+
+def test_commands_in_one_minute(newcomer: Newcomer) -> None:
+    """Every line is done, by the token of the first block, and the answer over REST lists what was made."""
+    conversation, lines, over_rest = blocks("Commands in one minute")
+    take_token, chat = conversation.splitlines()
+    assert chat == ".venv/bin/patchbay chat"  # a conversation takes a terminal: see test_terminal.py
+    with ServerProcess(newcomer.folder / "data") as server:
+        newcomer.read_first_start(server)
+        *_, made_again = newcomer.type(f"{take_token}\n{lines}").splitlines()
+        assert made_again.startswith("Next: patchbay hook in test ci-alerts")
+        headers = login(server.url, password=newcomer.filled['"PASSWORD"'].strip('"'))
+        newcomer.filled |= {"USER_ID": headers["X-User-Id"], "AUTH_TOKEN": headers["X-Auth-Token"]}
+        assert " · ci-alerts · " in json.loads(newcomer.type(over_rest))["result"]
+
+
+def test_connecting_chats(newcomer: Newcomer) -> None:
+    """The commands that connect other chats are taken as they stand there, and the App is packed."""
+    [section] = [part for part in re.split(r"^## ", README, flags=re.MULTILINE) if part.startswith("Connect a chat\n")]
+    lines = re.findall(r"`(patchbay (?:workspace add|rocketchat-app build) [^`…]*)`", section)
+    assert len(lines) == 5
+    (newcomer.folder / "secret").write_text("a-signing-secret")
+    with ServerProcess(newcomer.folder / "data"):
+        for line in lines:
+            asks = line.startswith("patchbay workspace add") and "rocketchat-app" not in line
+            newcomer.type(f".venv/bin/{line.replace('TEAM_ID', 't' * 26)}{' --secret-file secret' if asks else ''}")
+        listed = json.loads(newcomer.type(".venv/bin/patchbay workspace list --json"))
+    assert [each["kind"] for each in listed] == ["slack", "mattermost", "rocketchat-app", "rocketchat"]
+    assert (newcomer.folder / "patchbay.zip").exists()
 
 
 def test_backup_and_restore(newcomer: Newcomer) -> None:

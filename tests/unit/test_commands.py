@@ -57,10 +57,7 @@ async def test_help_explains_noun_and_verb() -> None:
             "[--room #ROOM] - only those of one room\n"
             "[--mine] - only those you made\n"
             "[--disabled] - only those switched off\n"
-            "[--page N] - shows a later page of a list\n"
-            "[--public] - shows the answer to the room\n"
-            "[--json] - answers as JSON\n"
-            "[--help] - explains the command\n"
+            "Also: --page, --public (the room reads the answer), --json, --help\n"
             "Example: /hook in list\n"
             "Example: /hook in list --room #general --disabled\n"
             "Next: /hook help in"
@@ -79,7 +76,7 @@ async def test_status_is_what_an_empty_line_means() -> None:
     assert answer == await typed("status", on)
     assert answer.text == (
         "Patchbay 0.1.0\n"
-        "Deliveries: 41 queued, 2 dead, oldest waiting since 2 h ago\n"
+        "Deliveries: 41 queued, 2 dead, the oldest made 2 h ago\n"
         "Your hooks: 1 incoming, 1 outgoing\n"
         "Failing: ops-bot\n"
         "Next: /hook help · /hook list · /hook dead list"

@@ -34,7 +34,7 @@ async def test_dead_letters_are_listed_and_queued_again_by_row() -> None:
     """The sample dialogue: a list with its oldest, then rows of it, with one audit row and a note for the room."""
     on = stage()
     listed = await on.typed("dead list --reason 400")
-    row = "dead · ops-bot · dlv_3 · https://bot.example.test/… · sendMessage: The receiver answered 400. · 2 h ago"
+    row = "dead · ops-bot · dlv_3 · https://bot.example.test/… · sendMessage: The receiver answered 400 · 2 h ago"
     assert listed.text.splitlines()[:2] == ["3 dead, oldest 2 h ago", f"#1 {row} · 5 tries"]
     assert listed.rows == ("dlv_3", "dlv_2", "dlv_1")
     done = await on.typed("dead retry #1 #2")

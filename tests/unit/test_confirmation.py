@@ -275,7 +275,7 @@ async def test_unlinked_people_may_only_look_for_help() -> None:
     assert (await typed(on, "ci", unlinked=nobody)).code == "unknown"
     helped = (await typed(on, "help", unlinked=nobody)).text
     assert helped.splitlines()[1:-1] == [
-        "help [topic…] - what you may type",
+        "help [TOPIC…] - what you may type",
         "user link - people, their roles and linked accounts",
         "whoami - who you are here",
     ]

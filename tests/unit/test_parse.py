@@ -136,7 +136,7 @@ def test_short_forms(line: str, words: str, topic: tuple[str, ...]) -> None:
     parsed = read(line, COMMANDS)
     assert isinstance(parsed, Parsed)
     assert parsed.command.words == words
-    assert parsed.values.texts("topic") == topic
+    assert parsed.values.texts("TOPIC") == topic
 
 
 def test_lone_unknown_word_may_be_a_reference() -> None:

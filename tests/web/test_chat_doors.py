@@ -321,6 +321,37 @@ async def test_a_secret_is_entered_in_a_form_of_the_chat(
         assert refused.status == 401
 
 
+async def test_a_room_is_named_as_its_chat_writes_it(stage: Stage) -> None:
+    """Mattermost's `~general` is the room of that name; a text in quotes stays as it is."""
+    made = text_of(await stage.say("mattermost", 'in add builds --room ~general --alias "~ci ~bot"'))
+    assert "posts to #general" in made
+    hook = next(each for each in await stage.server.services.directory.hooks() if each.name == "builds")
+    assert (hook.channels, hook.alias) == (("#general",), "~ci ~bot")
+
+
+@pytest.mark.parametrize("forged", [False, True])
+async def test_a_public_line_with_a_secret_is_deleted_where_we_may(with_bot: Stage, forged: bool) -> None:
+    """The secret is refused and the line deleted, unless the message it is said to be says something else."""
+    line = f"in edit {with_bot.first} --verify canary-of-a-secret"
+    there = {
+        "_id": "trigger1",
+        "rid": "GENERAL",
+        "msg": "a message of somebody" if forged else f"!hook {line}",
+        "u": {"_id": USERS["rocketchat"]},
+    }
+    with_bot.api.answer = lambda _: web.json_response({"success": True, "message": there})
+    said = text_of(await with_bot.say("rocketchat", line))
+    paths = [await with_bot.api.arrived() for _ in range(2 if forged else 3)]
+    assert paths[0].path == "/api/v1/chat.getMessage?msgId=trigger1"
+    if not forged:
+        assert (paths[1].path, paths[1].json) == ("/api/v1/chat.delete", {"roomId": "GENERAL", "msgId": "trigger1"})
+    assert ("The line was deleted." in said) is not forged
+    assert (paths[-1].path, "/forms/" in paths[-1].json["text"]) == ("/api/v1/chat.postMessage", True)
+    assert said.startswith("Not done [forbidden].")
+    assert "sent to you directly" in said
+    assert "canary-of-a-secret" not in said + paths[-1].json["text"]
+
+
 @pytest.mark.parametrize("door", DOORS)
 async def test_where_no_form_opens_a_page_takes_the_secret(stage: Stage, door: str) -> None:
     """Without a bot over there the person gets a one-time address, and nobody else does."""

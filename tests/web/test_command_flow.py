@@ -221,3 +221,12 @@ def test_an_unserved_need_stops_the_start() -> None:
     needy = replace(first, needs=(nothing,))
     with pytest.raises(ValueError, match="needs 'nothing'"):
         check(Commands([needy, *others]), load_desks())
+
+
+async def test_an_empty_list_leaves_no_rows(server: Server) -> None:
+    """`#1` after a list of nothing means nothing: the row of a list before it would be another thing."""
+    who = await _owner(server)
+    assert (await _run(server, "in list", who)).rows
+    assert (await _run(server, "dead list", who)).rows == ()
+    shown = await _run(server, "in show #1", who)
+    assert (shown.code, "none is fresh" in shown.text) == ("unknown", True)

@@ -175,7 +175,7 @@ async def test_a_hook_is_listed_shown_and_removed(server: Server) -> None:
 async def test_traffic_and_failures_are_told(server: Server) -> None:
     """A list shows when a hook was last used and how often that failed lately."""
     made = (await server.post("integrations.create", INCOMING))["integration"]
-    assert "no traffic" in await _run(server, "in show ci")
+    assert "last traffic: none" in await _run(server, "in show ci")
     for body, status in (({"text": "x"}, 200), ({"text": "x", "channel": "#general"}, 400)):
         async with server.http.post(f"{server.url}/hooks/{made['_id']}/{made['token']}", json=body) as response:
             assert response.status == status
@@ -201,7 +201,7 @@ async def test_who_may_not_remove_is_told_who_may(server: Server) -> None:
 @pytest.mark.parametrize(
     ("params", "lines"),
     [
-        (" i", ["in"]),
+        (" i", ["import", "in"]),
         (" in s", ["in show"]),
         (" in show c", ["in show ci"]),
         (" in list --room #gen", ["in list --room #general"]),

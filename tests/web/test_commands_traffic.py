@@ -108,7 +108,7 @@ async def test_a_dead_letter_from_the_list_to_the_receiver(stage: Stage) -> None
     [letter] = await stage.ids(DeliveryState.DEAD, 1)
     listed = await stage.typed("dead list --reason 400")
     assert listed.text.startswith(f"1 dead, oldest just now\n#1 dead · watcher · dlv_{letter} · http://127.0.0.1:")
-    assert listed.text.endswith("/… · sendMessage: The receiver answered 400. · just now · 1 try")
+    assert listed.text.endswith("/… · sendMessage: The receiver answered 400 · just now · 1 try")
     shown = await stage.typed("delivery show #1")
     assert f"Delivery dlv_{letter}\nstate: dead\nwhy: The receiver answered 400.\nhook: watcher (" in shown.text
     assert "attempt 1: just now · 400 · " in shown.text
@@ -250,7 +250,7 @@ async def test_a_room_is_muted_and_heard_again(stage: Stage) -> None:
     muted = await stage.typed("mute 1h", place=ops)
     assert muted.text.startswith("Done. Muted watcher (")
     assert (await stage.texts("ops"))[0] == "owner muted watcher until 2026-03-02 10:14."
-    assert "Not heard: 1 muted\n" in (await stage.typed("status")).text
+    assert "Silent: 1 muted\n" in (await stage.typed("status")).text
     await stage.say("!go quiet")
     stage.clock.advance(3_600_000)
     await stage.say("!go loud")

@@ -125,7 +125,7 @@ async def test_a_new_incoming_hook_works_at_once(owner: Typist) -> None:
         ("in add x --room #general --format github", "invalid", "Allowed: auto, rocketchat, slack"),
         ("in add x --room #general --events push", "unavailable", "--events comes with the formats"),
         ("in edit x --branch main", "unavailable", "--branch comes with the formats"),
-        ("in add x --room #general --expires yesterday", "invalid", "expires takes a time that is still to come."),
+        ("in add x --room #general --expires yesterday", "invalid", "--expires takes a time that is still to come."),
         ("in add x --room #general --dedup 'a b'", "invalid", "dedup header"),
         ("in edit x", "unknown", 'There is no incoming hook "x".'),
         ("in edit hello", "usage", '"in edit" needs something to change.'),

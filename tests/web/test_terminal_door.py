@@ -159,3 +159,21 @@ async def test_a_request_that_comes_twice_runs_once(server: Server) -> None:
     assert (await ask(server, bearer, confirm))[1] == first
     _, other = await ask(server, await token(server, await server.user("ann")), confirm)
     assert other["mark"] == "Not done"
+
+
+async def test_nobody_speaks_in_the_voice_of_the_bot(server: Server) -> None:
+    """A public answer names no more than the room's hooks: what lines begin with is a word, and no name calls people."""
+    bearer = await token(server)
+    posts = {"line": "help --public", "room": "#general"}
+    for root in ("Your account is locked: https://evil.example", "@all", "x" * 31, "one two three", "a\u00a0b"):
+        status, _ = await ask(server, bearer, {**posts, "root": root})
+        assert status == 400, root
+    assert (await ask(server, bearer, {**posts, "root": "patchbay hook"}))[0] == 200
+    await ask(server, bearer, {"line": 'in add "@all now" --room #general'})
+    listed = {"line": "in list --public", "room": "#general"}
+    assert (await ask(server, bearer, listed))[0] == 200
+    run = {"command": "hook", "params": "in list --public", "roomId": "GENERAL"}
+    await server.post("commands.run", run)
+    shown = [one for one in await server.room_messages() if "all now" in one["msg"]]
+    assert len(shown) == 3
+    assert [one["mentions"] for one in shown] == [[], [], []]

@@ -42,7 +42,7 @@ async def test_the_list_names_everybody_and_its_rows_go_on(server: Server) -> No
     assert f"#1 on · @ann · {ann.id} · viewer · Ann · just now" in text
     shown = (await typed(server, "owner", "user show #1")).text
     assert shown.startswith("User @ann\n")
-    for fact in ("role: viewer", "rooms: #general", "accounts: none", "e-mail: ann@example.test"):
+    for fact in ("role: viewer", "rooms: #general", "linked accounts: none", "e-mail: ann@example.test"):
         assert fact in shown
     assert (await typed(server, "owner", "user list --role owner")).text.startswith("1 user\n")
 

@@ -85,7 +85,7 @@ def authenticate(request: Request, secret: str, now: Millis) -> Verdict:
 
 def command(request: Request) -> ChatCommand | Refusal:
     """Read a typed line."""
-    form = form_of(request)
+    form = _typed(request)
     if form is None:
         return MALFORMED
     origin, word, line = _origin(form), text(form, "command"), text(form, "text")
@@ -138,10 +138,8 @@ def interaction(request: Request, secret: str, now: Millis) -> Press | Submissio
 
 def completion(request: Request) -> Typing | Refusal:
     """Read what a plugin asks: `user_input` is the whole line with its command word."""
-    form = parse_form(request.query.encode(errors="replace"))
-    if isinstance(form, BodyFault):
-        return MALFORMED
-    origin, line = _origin(form), text(form, "user_input")
+    form = None if request.body else _typed(request)
+    origin, line = (None, None) if form is None else (_origin(form), text(form, "user_input"))
     if origin is None or line is None:
         return MALFORMED
     word, _, rest = line.lstrip().partition(" ")
@@ -212,6 +210,15 @@ def _origin(form: Fields) -> Origin | None:
         direct=_DIRECT.fullmatch(name) is not None,
         trigger_id=opaque(form, "trigger_id"),
     )
+
+
+def _typed(request: Request) -> Fields | None:
+    """Return the form that the token proved.
+
+    A body can be a JSON object and a form at once: one that proved itself as an object, by a ticket its sender may
+    have had in their hands, must not then be read as a form that names somebody else.
+    """
+    return form_of(request) if _object(request) is None else None
 
 
 def _object(request: Request) -> Fields | None:

@@ -183,5 +183,5 @@ def _team(payload: Fields) -> str | None:
 
 
 def _by_signature(request: Request) -> str:
-    """Name a request without trigger by its signature: only an exact repeat has the same."""
-    return request_key(*request.sent(SIGNATURE))
+    """Name a request without trigger by its signature, in one case: only an exact repeat has the same."""
+    return request_key(*(signature.lower() for signature in request.sent(SIGNATURE)))

@@ -32,8 +32,8 @@ def _changing(*, granted: bool) -> Callable[[Call], Awaitable[Plan | Problem]]:
         if reason := await desk.refused_permissions(user):
             return refused(call, user, reason)
         if held == granted:
-            state = "holds" if held else "does not hold"
-            return pointless(call, user, f"@{user.username} {state} {permission} already.", _PERMISSION.name)
+            state = f"holds {permission} already" if held else f"does not hold {permission} anyway"
+            return pointless(call, user, f"@{user.username} {state}.", _PERMISSION.name)
 
         async def apply(also: Changes) -> Answer | Problem:
             if fault := await desk.set_permission(user, permission, granted=granted, also=also):

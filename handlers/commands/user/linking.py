@@ -166,7 +166,7 @@ COMMANDS = (
     Command(
         noun="user",
         verb="unlink",
-        summary="takes the link of an account of another chat off",
+        summary="unlinks an account of another chat",
         role=Role.VIEWER,
         writes=True,
         arguments=(_ACCOUNT,),

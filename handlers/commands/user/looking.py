@@ -73,7 +73,7 @@ async def _show(call: Call) -> Answer | Problem:
         "role": user.role.value,
         "may": "; ".join(rights_in_words(user.role, permissions(user))),
         "rooms": rooms_in_words(await desk.rooms(user)),
-        "accounts": "; ".join(map(account_in_words, accounts)) or "none",
+        "linked accounts": "; ".join(map(account_in_words, accounts)) or "none",
         "hooks that post as this user": ", ".join(shown) or "none",
         "made": moment(user.created_at, now=context.now, zone=context.zone),
     }

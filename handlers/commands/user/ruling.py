@@ -96,7 +96,7 @@ async def _enable(call: Call) -> Plan | Problem:
         done_so = await desk.set_active(user, active=True, also=also)
         if isinstance(done_so, str):
             return refused(call, user, done_so)
-        return done(f"@{user.username} can sign in again. {_still_off(call, user, hooks)}", data={"id": user.id})
+        return done(f"@{user.username} can sign in again.{_still_off(call, user, hooks)}", data={"id": user.id})
 
     return Plan(
         title=f"Enable user @{user.username} ({user.role})",
@@ -122,7 +122,7 @@ def _still_off(call: Call, user: User, hooks: Sequence[Hook]) -> str:
         return f"\nNext: {root} user show @{user.username}"
     first = hooks[0]
     return (
-        f"Off as before: {_named(hooks)}.\nNext: {root} {NOUNS[direction(first)]} enable {first.id}"
+        f" Off as before: {_named(hooks)}.\nNext: {root} {NOUNS[direction(first)]} enable {first.id}"
         f" · {root} user show @{user.username}"
     )
 
@@ -147,7 +147,7 @@ COMMANDS = (
     Command(
         noun="user",
         verb="disable",
-        summary="signs somebody out for good, and switches off the hooks that post as them",
+        summary="signs somebody out and keeps them out; hooks that post as them go off",
         role=Role.ADMIN,
         audience=Audience.CALLER_AND_NOTE,
         writes=True,

@@ -11,6 +11,7 @@ from storage.ports import Store
 from storage.records.changes import Changes, PreviousCall
 from storage.records.integration import Hook, PreviousCalls, PreviousToken, SigningKey
 from storage.records.room import RoomKind
+from tests.contracts.store.engine import SqliteEngine
 from tests.contracts.store.units import dedup
 from tests.records import ANN, NOON, ORG, incoming, outgoing, room, user
 
@@ -55,6 +56,30 @@ async def test_a_change_made_on_old_knowledge_is_refused(store: Store) -> None:
     found = await store.hook(outgoing().id)
     assert found is not None
     assert found.name == "first"
+
+
+async def test_a_list_is_as_new_as_its_hooks(store: Store, engine: SqliteEngine) -> None:
+    """What is listed is what is stored: after each change, here or elsewhere, of one hook among others."""
+    one, other = incoming(), outgoing(created_at=NOON + 1)
+    renamed = replace(one, name="renamed", version=2)
+    elsewhere = replace(renamed, channels=("#ops",), token="rotated", version=3)
+    again = incoming(name="again", secret="another")  # the same id and version as the first
+    steps = (
+        (Changes(new_hooks=(one, other)), [one, other]),
+        (Changes(put_hooks=(renamed,)), [renamed, other]),
+        (Changes(put_hooks=(elsewhere,)), [elsewhere, other]),
+        (Changes(drop_hooks=(one.id,)), [other]),
+        (Changes(new_hooks=(one,)), [one, other]),
+    )
+    beside = engine.open(serving=False)
+    for changes, expected in steps:
+        await (beside if elsewhere in changes.put_hooks else store).commit(changes)
+        assert await store.hooks(ORG) == expected
+        assert [await store.hook(hook.id) for hook in expected] == expected
+    await store.commit(Changes(drop_hooks=(one.id,)))
+    await store.commit(Changes(new_hooks=(again,)))  # nobody looked in between
+    assert await store.hooks(ORG) == [again, other]
+    await beside.close()
 
 
 async def test_hooks_are_found_by_each_of_their_addresses(store: Store) -> None:

@@ -2,20 +2,26 @@
 
 import asyncio
 import os
+import pickle
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from msgspec import structs
 
 from storage.clock import SystemClock
-from storage.errors import Taken, Unavailable
+from storage.errors import StorageError, Taken, Unavailable
 from storage.ids import GENERAL, ROCKET_CAT, MessageId
 from storage.records.changes import Changes
 from storage.records.event import Event
+from storage.sqlite import apart, child
+from storage.sqlite.engine import Engine, Opening
 from storage.sqlite.store import SqliteStore, open_store
+from storage.sqlite.wire import Frames, frame
 from storage.vault import Vault
 from tests.contracts.store.engine import KEY, scopes
 from tests.contracts.store.units import fact, queue_up, request
@@ -131,3 +137,68 @@ async def test_the_writer_ends_with_its_server(store: SqliteStore) -> None:
     assert pid not in writers()
     with pytest.raises(Unavailable):
         await store.commit(unit(101))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs job control")
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_writer_that_hangs_does_not_keep_the_server_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Who waits for it gets an error, nothing of theirs is written, and it holds the database no longer."""
+    monkeypatch.setattr(apart, "END_S", 0.1)
+    path = tmp_path / "hung.db"
+    hung = open_store(path, Vault([KEY]), SystemClock(), scopes, serving=True, apart=True)
+    await hung.make_organisation(ORG, "Home", NOON)
+    await hung.commit(Changes(new_users=(user(),)))
+    [pid] = writers()
+    os.kill(pid, signal.SIGSTOP)
+    commit = asyncio.ensure_future(hung.commit(Changes(new_rooms=(room(),))))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        if waits:
+            hung.hurry()
+            with pytest.raises(Unavailable):
+                await commit
+        await hung.close()
+    assert commit.done()
+    assert isinstance(commit.exception(), Unavailable)
+    assert writers() == []
+    again = open_store(path, Vault([KEY]), SystemClock(), scopes, serving=True, apart=True)
+    assert await again.room(room().id) is None
+    await again.close()
+
+
+async def test_a_writer_that_cannot_start_leaves_no_process(tmp_path: Path) -> None:
+    """What was begun is ended: here the path is a folder."""
+    opening = Opening(
+        path=tmp_path,
+        vault=Vault([KEY]),
+        clock=SystemClock(),
+        scopes=scopes,
+        serving=True,
+        recovering=False,
+    )
+    with pytest.raises(StorageError):
+        apart.ProcessWriter[Engine](opening, committed=lambda _: None)
+    assert writers() == []
+
+
+def test_a_database_another_writer_holds_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer of a killed server may hang: the next one says so, and names what to end."""
+    monkeypatch.setattr(child, "LOCK_S", 0.0)
+    opening = Opening(
+        path=tmp_path / "held.db",
+        vault=Vault([KEY]),
+        clock=SystemClock(),
+        scopes=scopes,
+        serving=True,
+        recovering=False,
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs, FileLock(f"{opening.path}.writer"):
+        ours.sendall(frame(pickle.dumps(opening)))
+        child.serve(child._Line(theirs))  # noqa: SLF001 # the process itself would wait ten seconds
+        [told] = Frames().feed(ours.recv(1 << 16))
+    fault = pickle.loads(told)
+    assert isinstance(fault, Unavailable)
+    assert "storage.sqlite.child" in str(fault)
