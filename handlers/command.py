@@ -274,6 +274,8 @@ class Call:
     commands: "Commands"
     command: "Command"
     values: Values
+    dry: bool = False
+    """`--dry-run`, for what runs another line; of a `Plan` it is told without asking the command."""
 
     @property
     def actor(self) -> User:

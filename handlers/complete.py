@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from handlers.command import Command, CommandContext, Commands, Noun
 from handlers.dispatch import permits
@@ -63,6 +63,9 @@ class Names(Protocol):
 
 
 NAMES: Need[Names] = Need("names")
+
+TOPICS: Final = "topics"
+"""What `help` explains, as `Argument.offers`: the words of the language itself, which no provider is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +166,17 @@ class _Offers:
             sought = (last if kept or slot.type is ValueType.LIST else self._typed.last).casefold()
             found = (choice for choice in slot.choices if choice.casefold().startswith(sought))
             return [self._suggestion(kept + choice, slot.summary, Kind.VALUE) for choice in found]
+        if slot.offers == TOPICS:
+            return self._topics(self._typed.words[1:])
         kind = slot.offers or _KINDS.get(slot.type) or (command.noun if slot.type is ValueType.REFERENCE else None)
         return await self._names(kind, slot.summary) if kind else []
+
+    def _topics(self, before: Sequence[Token]) -> list[Suggestion]:
+        """Offer what `help` explains: a noun, then one of its verbs."""
+        if not before:
+            return self._nouns()
+        noun = self._commands.noun(before[0].text) if len(before) == 1 else None
+        return self._verbs(noun) if noun else []
 
     async def _names(self, kind: str, hint: str) -> list[Suggestion]:
         offers = await self._context.services.of(NAMES).offers(kind, self._typed.last, MAX_SUGGESTIONS)

@@ -35,13 +35,14 @@ from storage.ids import timed_id
 from storage.records.audit import AuditRow
 from storage.records.changes import Changes, merge
 from storage.records.integration import direction
-from storage.records.pending import PendingKey, PendingKind, PendingOf
+from storage.records.pending import PendingEnd, PendingKey, PendingKind, PendingOf
 from storage.records.user import Role
 
 UNSIGNED_NEVER = frozenset({"user", "export", "import", "keys"})
 """Nouns that no door runs which cannot prove its sender (decision 62)."""
 
 _LINK = "user link"
+_DONE_ONCE = "This was confirmed a moment ago; it is done once."
 _ROW = re.compile(r"#([1-9][0-9]{0,5})")
 
 
@@ -85,14 +86,19 @@ async def resume(kept: Kept, take: PendingKey, call: Call, *, name: str | None) 
     if not isinstance(parsed, Parsed):
         return parsed if isinstance(parsed, Problem) else parsed.problem
     planned = await _permitted(parsed, context, call.commands)
+    if (not isinstance(planned, Plan) or not kept.fits(planned.thing)) and await _is_over(take, context):
+        return _second(taking=True)  # what it no longer fits is the effect of the press before
     if not isinstance(planned, Plan):
         return planned
-    if not kept.fits(planned.thing):
-        return await _propose(planned, parsed, context, lead="It changed since you were asked, so this is asked again.")
     needs = planned.confirm or parsed.command.confirm
     thing = planned.thing
     # a name with line breaks is typed as it was shown
-    if Confirm.NAME in (needs, kept.confirm) and thing and name not in (thing.name, shown_name(thing)):
+    misnamed = Confirm.NAME in (needs, kept.confirm) and thing and name not in (thing.name, shown_name(thing))
+    if call.dry:
+        return dry_run(planned, Confirm.NAME if misnamed else Confirm.NONE)
+    if not kept.fits(thing):
+        return await _propose(planned, parsed, context, lead="It changed since you were asked, so this is asked again.")
+    if misnamed and thing:
         return await _wrong_name(shown_name(thing), take, call)
     return _shown_to(await _apply(planned, parsed, context, take), parsed)
 
@@ -103,14 +109,20 @@ async def take_back(kept: Kept, take: PendingKey, call: Call) -> Answer | Proble
     if not isinstance(parsed, Parsed):
         return parsed if isinstance(parsed, Problem) else parsed.problem
     planned = await _permitted(parsed, call.context, call.commands)
+    if (not isinstance(planned, Plan) or not kept.fits(planned.thing)) and await _is_over(take, call.context):
+        return _second(taking=False)
     if not isinstance(planned, Plan):
         return planned
     if not kept.fits(planned.thing):
         text = f"It changed since, so it is not undone: {kept.title}."
         return Problem(kind=ProblemKind.CONFLICT, text=text, next=kept.line)
-    if Confirm.NAME in (planned.confirm, parsed.command.confirm):
+    by_name = Confirm.NAME in (planned.confirm, parsed.command.confirm)
+    if call.dry:
+        return dry_run(planned, Confirm.NAME if by_name else Confirm.NONE)
+    if by_name:
         return await _propose(planned, parsed, call.context)
-    return _shown_to(await _apply(replace(planned, undo=None), parsed, call.context, take), parsed)
+    done = await _apply(replace(planned, undo=None), parsed, call.context, take, is_undo=True)
+    return _shown_to(done, parsed)
 
 
 def _reading(context: CommandContext, commands: Commands) -> Reading:
@@ -166,7 +178,8 @@ async def _permitted(parsed: Parsed, context: CommandContext, commands: Commands
         )
     if parsed.asked or (parsed.literal and context.door.public_lines):
         return asked(parsed, context)
-    return await command.run(Call(context, commands, command, parsed.values))
+    dry = DRY_RUN.name in parsed.controls
+    return await command.run(Call(context, commands, command, parsed.values, dry))
 
 
 async def _forbidden(parsed: Parsed, context: CommandContext) -> Problem | None:
@@ -275,8 +288,13 @@ async def _propose(plan: Plan, parsed: Parsed, context: CommandContext, *, lead:
         return confirming(plan, kept.confirm, code, context, lead=lead)
 
 
-async def _apply(plan: Plan, parsed: Parsed, context: CommandContext, take: PendingKey | None = None) -> Answer:
-    """Do it, with its audit row, its undo and its used-up confirmation in one unit of work."""
+async def _apply(
+    plan: Plan, parsed: Parsed, context: CommandContext, take: PendingKey | None = None, *, is_undo: bool = False
+) -> Answer:
+    """Do it, with its audit row, its undo and its used-up confirmation in one unit of work.
+
+    After a change that cannot be taken back `undo` must not reach past it to an older one.
+    """
     line = plan.line or _normalised(plan, parsed)
     row = AuditRow(
         id=timed_id(context.now),
@@ -294,9 +312,13 @@ async def _apply(plan: Plan, parsed: Parsed, context: CommandContext, take: Pend
         outcome="done",
     )
     undoing = (undo(_inverse(plan, plan.undo), context),) if plan.undo else ()
-    also = Changes(audit=(row,), pending_put=undoing, pending_take=(take,) if take else ())
-    result = await _written(plan.apply(merge(also, context.also)), taking=take is not None)
+    barred = () if plan.undo or is_undo else (PendingOf(PendingKind.UNDO, context.actor.id, context.place.key),)
+    also = Changes(audit=(row,), pending_put=undoing, pending_take=(take,) if take else (), pending_clear=barred)
+    result = await _written(plan.apply(merge(also, context.also)))
     if isinstance(result, Problem):
+        if take and await context.services.of(JOURNAL).pending_end(*take) is PendingEnd.TAKEN:
+            # whatever it ran into, the other press did it: that is what changed the thing
+            result = Problem(kind=ProblemKind.EXPIRED, text=_DONE_ONCE)
         return not_done(result, line=line, root=context.root)
     if result.mark is Mark.NOT_DONE:
         return result
@@ -306,16 +328,26 @@ async def _apply(plan: Plan, parsed: Parsed, context: CommandContext, take: Pend
     return replace(result, text=f"{result.text}{hint}")
 
 
-async def _written(applying: Awaitable[Answer | Problem], *, taking: bool) -> Answer | Problem:
+async def _written(applying: Awaitable[Answer | Problem]) -> Answer | Problem:
     """Await an effect; who came second is told so."""
     try:
         return await applying
     except Spent:
-        text = "This was confirmed a moment ago; it is done once." if taking else "This was done a moment ago."
-        return Problem(kind=ProblemKind.EXPIRED, text=text)
+        return Problem(kind=ProblemKind.EXPIRED, text="This was done a moment ago.")
     except (Taken, Gone):
         text = "Somebody else changed it meanwhile; look at it again and repeat."
         return Problem(kind=ProblemKind.CONFLICT, text=text)
+
+
+def _second(*, taking: bool) -> Problem:
+    """Tell who came second that it is done."""
+    text = "This was confirmed a moment ago; it is done once." if taking else "This was done a moment ago."
+    return Problem(kind=ProblemKind.EXPIRED, text=text)
+
+
+async def _is_over(take: PendingKey, context: CommandContext) -> bool:
+    """Tell whether what was waiting a moment ago has been used up: that happens together with its effect."""
+    return await context.services.of(JOURNAL).pending(*take) is None
 
 
 async def _wrong_name(name: str, take: PendingKey, call: Call) -> Problem:
@@ -324,7 +356,7 @@ async def _wrong_name(name: str, take: PendingKey, call: Call) -> Problem:
     left = await journal.pending(take.kind, take.key)
     if left is None:
         text = "The name was wrong too often, so this confirmation is over; nothing was done."
-        return Problem(kind=ProblemKind.EXPIRED, text=text, next="the same command again")
+        return Problem(kind=ProblemKind.EXPIRED, text=text, allowed="type the command itself again")
     minutes = max(1, (left.expires_at - call.context.now) // 60_000)
     return Problem(
         kind=ProblemKind.INVALID,

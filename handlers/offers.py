@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
+from itertools import islice
 
 from handlers.complete import Offer
 from handlers.listing import NOUNS
@@ -11,14 +12,13 @@ HOOK_KINDS = frozenset({*NOUNS.values(), "things"})
 """The kinds of names that hooks answer to."""
 
 
-def hooks_beginning(hooks: Iterable[Hook], kind: str, typed: str, most: int) -> list[Offer]:
-    """Return hooks of a kind, the latest changed first; only the few that are shown are ever put in order."""
+def hooks_beginning(latest: Iterable[Hook], kind: str, typed: str, most: int) -> list[Offer]:
+    """Return the first hooks of a kind, of all in the order they are to be offered; looks no further than it has to."""
     sought = typed.casefold()
-    found = (hook for hook in hooks if hook.name.casefold().startswith(sought))
+    found = (hook for hook in latest if hook.name.casefold().startswith(sought))
     if kind != "things":
         found = (hook for hook in found if NOUNS[direction(hook)] == kind)
-    latest = nsmallest(most, found, key=lambda hook: (-hook.updated_at, hook.name))
-    return [Offer(hook.name, f"{NOUNS[direction(hook)]} {hook.id}") for hook in latest]
+    return [Offer(hook.name, f"{NOUNS[direction(hook)]} {hook.id}") for hook in islice(found, most)]
 
 
 def names_beginning(names: Mapping[str, str], typed: str, most: int) -> list[Offer]:

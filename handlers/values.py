@@ -75,7 +75,7 @@ def _time(text: str, now: Millis, zone: tzinfo) -> int | None:
             case "yesterday":
                 return _millis(datetime.combine(here.date() - timedelta(days=1), time(), zone))
         if text.startswith("-"):
-            ago = _duration(text[1:])
+            ago = _duration(text.lstrip("-"))  # a phone's minus was read as two dashes
             return None if ago is None else now - ago
         moment = datetime.fromisoformat(text)
         return _millis(moment if moment.tzinfo else moment.replace(tzinfo=zone))

@@ -177,7 +177,8 @@ class InMemory:
 
     async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
         if kind in HOOK_KINDS:
-            return hooks_beginning(await self.hooks(), kind, typed, most)
+            latest = sorted(await self.hooks(), key=lambda hook: (-hook.updated_at, hook.name))
+            return hooks_beginning(latest, kind, typed, most)
         return names_beginning(dict.fromkeys(self.rooms, ""), typed, most) if kind == "rooms" else ()
 
     def context(self, door: Door = OPEN, *, place: str = "general", unlinked: Unlinked | None = None) -> CommandContext:

@@ -11,11 +11,21 @@ from storage.records.audit import AuditFilter
 from storage.records.delivery import DeliveryState
 from storage.records.room import RoomKind
 from tests.delivering import until
-from tests.doors import DESK, PAGE, AnyDoor, Said
+from tests.doorway import DESK, PAGE, AnyDoor, Said
 from tests.scenarios.receiver import Receiver
 
 _OUTCOME = re.compile(r"(Done|Warning|Not done)(?: \[([a-z-]+)\])?\.")
-_NEVER_ALIKE: Final = {"id", "org_id", "token", "created_at", "updated_at", "created_by", "user_id", "signing_keys", "updated_by"}
+_NEVER_ALIKE: Final = {
+    "id",
+    "org_id",
+    "token",
+    "created_at",
+    "updated_at",
+    "created_by",
+    "user_id",
+    "signing_keys",
+    "updated_by",
+}
 _OTHER_ID = re.compile(r"\b(?=\w*\d)(?=\w*[A-Za-z])[A-Za-z0-9]{17}\b")
 _SHOWN_ONCE = re.compile(r"\(shown once[^)]*\): (?:http\S+/)?(\S+)")
 _TYPED_CODE = re.compile(r"\b(confirm|cancel) [A-Z0-9]{6}\b")
@@ -129,7 +139,11 @@ class Story:
     def _plain(self, hook: Any) -> Any:
         kept = {name: value for name, value in hook.items() if name not in _NEVER_ALIKE}
         kept["urls"] = [url.replace(self.receiver.url, "<tool>") for url in kept.get("urls", ())]
-        return {**kept, "updated_by": hook["updated_by"] and hook["updated_by"][1], "previous_token": kept.get("previous_token") is not None}
+        return {
+            **kept,
+            "updated_by": hook["updated_by"] and hook["updated_by"][1],
+            "previous_token": kept.get("previous_token") is not None,
+        }
 
     def _named(self, text: str) -> str:
         for known, name in self._names.items():

@@ -11,6 +11,7 @@ from bot.workspace.posting import INVALID_THREAD, Posting, plain
 from handlers.chat_text import harmless
 from handlers.command import Dialect, Door, Place
 from handlers.errors import UNAUTHORIZED, Fault
+from handlers.roots import SHORT
 from storage.clock import Clock, iso
 from storage.ids import ROCKET_CAT, MessageId, RoomId, timed_id
 from storage.ports import Ledger, Messages
@@ -46,8 +47,10 @@ SLASH_COMMANDS: Final = (
         SlashCommand(name, "noun verb …", "Webhooks: list, show, change them, see how they do")
         for name in ("hook", "integrations")
     ),
-    SlashCommand("why", "message link", "Webhooks: what made a message, and what it caused", "why"),
-    SlashCommand("deliveries", "[--in|--out HOOK] …", "Webhooks: what is delivered, waits or failed", "delivery list"),
+    SlashCommand("why", "message link", "Webhooks: what made a message, and what it caused", SHORT["why"]),
+    SlashCommand(
+        "deliveries", "[--in|--out HOOK] …", "Webhooks: what is delivered, waits or failed", SHORT["deliveries"]
+    ),
 )
 """The root and its alias (decision 16), then the words for single commands (decision 59), as they are listed."""
 

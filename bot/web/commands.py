@@ -8,6 +8,7 @@ from bot.web.chat_doors import ChatDoors, response
 from handlers.chat.mattermost import Mattermost
 from handlers.chat_adapter import ChatAdapter, Ignored, Refusal
 from handlers.command import Answer, Place
+from handlers.roots import meant
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -38,16 +39,17 @@ class CommandRoutes:
             if isinstance(command, Ignored):
                 return response(command.reply)
             caller = await self._doors.caller(admitted, command)
+            root, line = meant(command.word, command.text)
 
             async def work() -> Answer:
                 return await self._doors.services.flow.run(
                     caller.principal,
                     caller.place,
-                    command.text,
+                    line,
                     adapter.door,
                     request_id=command.request_id,
                     sender=caller.sender,
-                    root=command.word,
+                    root=root,
                 )
 
             return await self._doors.answer(
@@ -70,7 +72,8 @@ class CommandRoutes:
             origin, workspace, flow = typing.origin, admitted.workspace, self._doors.services.flow
             principal = await flow.who(workspace, origin.user_id, origin.user_name)
             place = Place(channel=origin.channel_id, workspace=workspace.id)
-            found = await flow.complete(principal, place, typing.text, len(typing.text), adapter.door)
+            _, line = meant(typing.word, typing.text)
+            found = await flow.complete(principal, place, line, len(line), adapter.door)
             return response(adapter.completion(found))
 
         return handle

@@ -121,7 +121,8 @@ class Chats:
         try:
             await self._store.commit(Changes(new_workspaces=(made,), audit=(self._row(actor, door, "add", made),)))
         except Taken:
-            return Fault(f"A workspace of this name, or a {new.kind} one of this team, is connected already.", "conflict")
+            text = f"A workspace of this name, or a {new.kind} one of this team, is connected already."
+            return Fault(text, "conflict")
         return made
 
     def _row(self, actor: User, door: str, verb: str, workspace: Workspace) -> AuditRow:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from bot.workspace.ordered import Ordered
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.scopes import EVERYWHERE, scopes_for
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
@@ -62,6 +63,8 @@ class Directory:
         # Any: each key holds what its own loader returned
         self._found: dict[Hashable, Any] = {}
         self._generation = 0
+        self._by_name = Ordered(lambda hook: (hook.name.casefold(), hook.id))
+        self._by_change = Ordered(lambda hook: (-hook.updated_at, hook.name))
         store.subscribe(self._heard)
 
     def clear(self) -> None:
@@ -167,10 +170,14 @@ class Directory:
 
     async def hooks_by_name(self) -> list[Hook]:
         """Return all integrations as people read them, by name."""
-        return await self._cached("hooks by name", self._sorted_hooks)
+        return await self._cached("hooks by name", lambda: self._ordered(self._by_name))
 
-    async def _sorted_hooks(self) -> list[Hook]:
-        return sorted(await self.hooks(), key=lambda hook: (hook.name.casefold(), hook.id))
+    async def hooks_by_change(self) -> list[Hook]:
+        """Return all integrations, the latest changed first."""
+        return await self._cached("hooks by change", lambda: self._ordered(self._by_change))
+
+    async def _ordered(self, order: Ordered) -> list[Hook]:
+        return order.of(await self.hooks())
 
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
         """Return the enabled outgoing hooks that hear an event by this author in this room."""

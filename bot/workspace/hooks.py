@@ -87,6 +87,10 @@ class Hooks:
         """Return the same hooks as people read them, by name."""
         return _seen(await self._directory.hooks_by_name(), actor)
 
+    async def visible_by_change(self, actor: User) -> list[Hook]:
+        """Return the same hooks, the latest changed first."""
+        return _seen(await self._directory.hooks_by_change(), actor)
+
     async def get(self, actor: User, hook_id: str, created_by: str | None = None) -> Hook | Fault:
         """Return one hook, made by `created_by` if that is given (§4.3)."""
         if not hook_id:

@@ -59,6 +59,7 @@ NOUN: Noun = Noun(
             verb=None,
             summary="does what a command asked about, within 5 min",
             role=Role.VIEWER,
+            writes=True,
             shows_secret=True,
             arguments=(
                 Argument(name="CODE", summary="the six letters and digits of the question"),

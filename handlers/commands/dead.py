@@ -75,7 +75,7 @@ async def _retry(call: Call) -> Plan | Problem:
     held = " Those of hooks that are off wait until they are on again." if off else ""
     return Plan(
         title=f"Queue {many} again",
-        effects=f"Each gets a fresh budget of tries.{held}",
+        effects=f"Each gets all its tries again.{held}",
         thing=_one(ids),
         apply=apply,
         confirm=_needs(ids),

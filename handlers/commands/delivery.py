@@ -201,7 +201,7 @@ def _effects(shown: Shown, call: Call) -> str:
     if shown.delivery.state is DeliveryState.QUEUED:
         return "It counts as one of its tries."
     waits = f" It waits: {held}." if (held := _held(shown, call)) else ""
-    return f"It gets a fresh budget of tries.{waits}"
+    return f"It gets all its tries again.{waits}"
 
 
 _ARGUMENT = Argument(name=_ID, summary="such as dlv_91, or #n of your last list here", type=ValueType.REFERENCE)

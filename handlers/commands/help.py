@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from handlers.command import Answer, Call, Command, Confirm, Noun
+from handlers.complete import TOPICS
 from handlers.dispatch import permits
 from handlers.line import Problem, ProblemKind, Span, one_line
 from handlers.nearest import nearest
@@ -18,9 +19,14 @@ async def _run(call: Call) -> Answer | Problem:
     words = call.values.texts(_TOPIC)
     if not words:
         return _overview(call)
-    if words[0].casefold() == "search" and len(words) > 1:
-        return _search(call, words[1:])
+    if words[0].casefold() == "search":
+        return _search(call, words[1:]) if len(words) > 1 else _nothing_sought(call)
     return _topic(call, words[0], words[1:])
+
+
+def _nothing_sought(call: Call) -> Problem:
+    text, span = '"help search" needs words to look for.', call.values.span(_TOPIC)
+    return Problem(kind=ProblemKind.USAGE, text=text, span=span, allowed="help search WORDS", next="help search room")
 
 
 def _overview(call: Call) -> Answer:
@@ -130,7 +136,11 @@ NOUN: Noun = Noun(
             unlinked=True,
             arguments=(
                 Argument(
-                    name=_TOPIC, summary="a noun, a noun and a verb, or search WORDS", required=False, repeated=True
+                    name=_TOPIC,
+                    summary="a noun, a noun and a verb, or search WORDS",
+                    required=False,
+                    repeated=True,
+                    offers=TOPICS,
                 ),
             ),
             examples=("help", "help in", "help in list", "help search room"),

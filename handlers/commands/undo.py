@@ -26,6 +26,7 @@ NOUN: Noun = Noun(
             verb=None,
             summary="takes back your last change here, for 10 min; what was lost or sent stays so",
             role=Role.VIEWER,
+            writes=True,
             shows_secret=True,
             examples=("undo",),
             run=_run,

@@ -40,7 +40,7 @@ def shared(call: Call) -> Wish | Problem:
     poster = values.text(POST_AS.name)
     return Wish(
         name=values.text(RENAME.name) or values.text(NAME),
-        rooms=values.texts("room") or None,
+        rooms=tuple(dict.fromkeys(values.texts("room"))) or None,
         post_as=None if poster is None else poster.removeprefix("@"),
         alias=values.text(ALIAS.name),
         avatar=values.text(AVATAR.name),

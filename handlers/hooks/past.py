@@ -9,7 +9,16 @@ from handlers.hooks.naming import not_live, typable
 from handlers.hooks.refused import refused
 from handlers.hooks.work import HOOK_TRIALS, Called
 from handlers.line import Problem, ProblemKind, one_line
-from handlers.listing import REFERENCE, REFERENCE_ARGUMENT, Wording, find_hook, managed_hook, thing_of
+from handlers.listing import (
+    REFERENCE,
+    REFERENCE_ARGUMENT,
+    Wording,
+    find_hook,
+    managed_hook,
+    note_of,
+    rooms_of,
+    thing_of,
+)
 from handlers.outgoing import steps
 from handlers.paging import Row, listed, offset_of
 from handlers.permissions import FULL, OWN
@@ -29,6 +38,7 @@ _ID = Argument(
     type=ValueType.REFERENCE,
     offers="entries",
 )
+_GONE = "history-data-must-be-defined"
 _SENDER_HEADERS = ("x-github-event", "x-gitlab-event", "x-event-key", "user-agent")
 
 
@@ -61,7 +71,7 @@ def past(wording: Wording) -> tuple[Command, ...]:
             summary="posts a kept request again, marked as replayed" if incoming else "makes a call again",
             role=Role.EDITOR,
             permissions=frozenset({FULL[wording.way], OWN[wording.way]}),
-            audience=Audience.ROOM if incoming else Audience.CALLER,
+            audience=Audience.ROOM if incoming else Audience.CALLER_AND_NOTE,
             writes=True,
             arguments=(REFERENCE_ARGUMENT, _ID),
             examples=(f"{noun} replay ci #1",),
@@ -182,12 +192,23 @@ async def _call_again(call: Call, wording: Wording, hook: OutgoingHook) -> Plan 
     name = one_line(hook.name)
 
     async def apply(also: Changes) -> Answer | Problem:
-        if fault := await trials.call_again(hook, attempt, also):
+        fault = await trials.call_again(hook, attempt, also)
+        if fault and fault.code == _GONE:
+            text = f"What this call told of is gone, or was only a test, so it cannot be made again. [{_GONE}]"
+            return Problem(kind=ProblemKind.CONFLICT, text=text, next=f"out history {hook.id}")
+        if fault:
             return refused(fault, call, applying=True)
         text = f"Queued call {attempt.id} of {name} again.\nNext: {call.context.root} out history {hook.id}"
         return done(text, data={"id": hook.id, "call": attempt.id})
 
-    return Plan(title=f"Make call {attempt.id} of {name} again", thing=thing_of(hook, wording), apply=apply)
+    return Plan(
+        title=f"Make call {attempt.id} of {name} again",
+        thing=thing_of(hook, wording),
+        apply=apply,
+        note=note_of(call, f"made a call of {wording.one} {name} again"),
+        channels=rooms_of(hook),
+        about=(hook.id,),
+    )
 
 
 def _no_entry(call: Call, wording: Wording, sought: str) -> Problem:

@@ -27,6 +27,7 @@ _ABOUT: Final = MappingProxyType(
 _FORBIDDEN: Final = frozenset({"not_authorized", "unauthorized", "error-invalid-permissions"})
 _ALLOWED: Final = MappingProxyType(
     {
+        "NAME": "any text that is not the first word of a command, such as help or list",
         "room": "#room of rooms you are in, or @name",
         "post-as": "@name of somebody active; messages of hooks usually come from @rocket.cat",
         "url": "http:// or https:// addresses; several with spaces between them",

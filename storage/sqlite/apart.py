@@ -46,6 +46,7 @@ class _Child:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the server, which then says when to end
             )
         self._opening = opening
 

@@ -20,7 +20,7 @@ from storage.sqlite.wire import Frames, frame, pack_results, unpack_jobs
 LOCK_S = 10.0
 """How long to wait for the writer of a server that was killed: it may have a last commit in hand."""
 _CHUNK = 1 << 18
-_HELD = "The writer of a server that was killed still holds the database; end that process (storage.sqlite.child) first."
+_HELD = "The writer of a server that was killed still has the database; end that process first (storage.sqlite.child)."
 
 
 class _Line:

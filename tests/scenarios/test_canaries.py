@@ -17,7 +17,8 @@ from storage.records.audit import AuditFilter
 from storage.records.room import RoomKind
 from tests import chats
 from tests.command_talk import typed
-from tests.doors import BOT_TOKEN, DOORS, Terminal, through
+from tests.doors import BOT_TOKEN, DOORS, through
+from tests.doorway import Terminal
 from tests.scenarios.receiver import Sent, receiving
 from tests.server import PASSWORD
 from tests.story import Story, told
@@ -114,7 +115,9 @@ async def test_no_secret_is_found_anywhere(
 ) -> None:
     """Rooms, notes, logs, audit, history, errors, the database and an export hold none of what was told in private."""
     found: dict[str, str] = {}
-    handed: list[str] = []  # direct messages: what hands a secret to its owner, and stands in the database (decision 34)
+    handed: list[
+        str
+    ] = []  # direct messages: what hands a secret to its owner, and stands in the database (decision 34)
     owner = "canary7password7of7the7owner"
     data = tmp_path / "data"
     async with receiving(echoing) as tool, through(door, data, owner_password=owner, log_level="debug") as opened:

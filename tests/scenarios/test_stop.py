@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import time
 import urllib.request
@@ -108,3 +110,17 @@ def test_a_stop_ends_in_time_whatever_holds_it_up(tmp_path: Path) -> None:
             assert time.monotonic() - began < WITHIN_S, server.errors
         with ServerProcess(tmp_path / "data", settings) as server:
             receiver.take(DELIVERIES)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the writer by /proc")
+def test_a_writer_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
+    """Whoever waits for it is told that nothing was stored; it is killed, and the next server finds the folder free."""
+    with ServerProcess(tmp_path / "data") as server:
+        [writer] = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        os.kill(int(writer), signal.SIGSTOP)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < WITHIN_S
+        assert not Path(f"/proc/{writer}").exists()
+    with ServerProcess(tmp_path / "data") as again:
+        assert again.url

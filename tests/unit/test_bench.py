@@ -1,12 +1,13 @@
 """The benchmark harness itself: what it calls met, and a loader and receiver that lose nothing."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from tests.bench.children import call, listening
 from tests.bench.lines import AtLeast, AtMost, Figure, Line
-from tests.bench.load import Load, fire
+from tests.bench.load import Load, fire, in_turn, loading
 from tests.bench.report import table
 
 
@@ -53,3 +54,16 @@ def test_every_answered_request_arrived_once(rate: float) -> None:
     assert shot.faults == ""
     assert set(arrived.values()) == {1}
     assert set(arrived) == set(shot.numbers)
+
+
+def test_lines_come_in_turn_from_several_loads() -> None:
+    """Loads of one process begin one after the other, each with its lines in turn, in the address or in the body."""
+    with listening("receiver") as receiver:
+        load = Load(url=f"{receiver}/in", body='{"text":"@line"}', connections=1, seconds=0.1, rate=50)
+        asked = replace(load, url=f"{receiver}/asked?line=@line", body="", method="GET", lines=("c", "d", "e"))
+        with loading(*in_turn([replace(load, lines=("a", "b")), asked])) as underway:
+            shots = underway.finish_all()
+        arrived = [(path, text) for path, _, text in call("GET", f"{receiver}/control/report")]
+    assert [(shot.ok, shot.faults) for shot in shots] == [(5, ""), (5, "")]
+    assert arrived[:5] == [("/in", line) for line in "ababa"]
+    assert arrived[5:] == [(f"/asked?line={line}", "") for line in "cdecd"]

@@ -113,6 +113,7 @@ async def test_a_delivery_tells_its_attempts() -> None:
         assert await on.typed(line) == listed
     assert (await on.typed("delivery")).code == "usage"
     assert (await on.typed("dlq")).text == "0 dead"
+    await on.typed("delivery list")  # the last list was empty
     retried = await on.typed("delivery retry #1")
     assert retried.text == "Done. dlv_91 is tried now.\nFollow: /hook delivery show dlv_91"
 

@@ -265,6 +265,7 @@ def test_faulty_declaration_stops_the_start(nouns: tuple[Noun, ...]) -> None:
         (ValueType.SIZE, "512KB", 524_288),
         (ValueType.SIZE, "512", None),
         (ValueType.TIME, "-2h", NOON - 7_200_000),
+        (ValueType.TIME, "--2h", NOON - 7_200_000),
         (ValueType.TIME, "today", 1_772_406_000_000),
         (ValueType.TIME, "yesterday", 1_772_319_600_000),
         (ValueType.TIME, "2026-03-02T09:14", 1_772_439_240_000),

@@ -59,6 +59,8 @@ def test_one_argument_is_a_whole_line() -> None:
     assert without_root("  /hook  in list ") == "in list"
     assert without_root("!hook in list") == "in list"
     assert without_root("/hook") == ""
+    assert without_root("/why x") == "why x"
+    assert without_root("/deliveries") == "delivery list"
     assert without_root("in list") == "in list"
 
 

@@ -43,3 +43,10 @@ def test_one_other_character_spoils_it() -> None:
     for at in range(0, len(text) - 4, 7):
         changed = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
         assert unseal(changed, "s", purpose="press", team_id="t") is None
+
+
+def test_a_ticket_is_written_in_one_way() -> None:
+    """A dialog's end is known again by its state: characters a lenient reader skips would make it another one."""
+    text = seal(TICKET, "s", purpose="form", team_id="t")
+    for other in (f"{text[:9]}!{text[9:]}", f"{text[:9]}\n{text[9:]}", f" {text}", f"{text}A", f"{text}===="):
+        assert unseal(other, "s", purpose="form", team_id="t") is None

@@ -321,6 +321,21 @@ async def test_a_secret_is_entered_in_a_form_of_the_chat(
         assert refused.status == 401
 
 
+@pytest.mark.parametrize("door", DOORS)
+async def test_short_words_stand_for_their_command(stage: Stage, door: str) -> None:
+    """`/why` and `/deliveries` may be registered too (decision 59); what answers propose begins with the root."""
+    for word, text, part in (("deliveries", "", "0 deliveries"), ("why", "x", 'There is no message "x"')):
+        if door == "rocketchat":
+            request = stage.request(door, "")
+            changed = json.loads(request.body) | {"text": f"!{word} {text}", "trigger_word": f"!{word}"}
+            request = chats.with_body(request, json.dumps(changed).encode())
+        else:
+            request = stage.request(door, text, command=f"/{word}")
+        said = text_of(json.loads((await stage.send(f"/commands/{door}", request))[1]))
+        assert part in said
+        assert f"{'!' if door == 'rocketchat' else '/'}{word} " not in said
+
+
 async def test_a_room_is_named_as_its_chat_writes_it(stage: Stage) -> None:
     """Mattermost's `~general` is the room of that name; a text in quotes stays as it is."""
     made = text_of(await stage.say("mattermost", 'in add builds --room ~general --alias "~ci ~bot"'))

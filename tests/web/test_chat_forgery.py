@@ -7,11 +7,15 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from aiohttp import web
 
 from handlers.chat_adapter import Request
+from storage.clock import Millis
 from tests import chats
+from tests.clock import ManualClock
 from tests.connected import link
-from tests.web.test_chat_doors import TEAMS, UNAUTHENTICATED, USERS, Stage, staged, text_of
+from tests.records import NOON
+from tests.web.test_chat_doors import TEAMS, USERS, Stage, staged, text_of
 
 MALLORY = "m" * 26
 
@@ -101,3 +105,24 @@ async def test_a_signature_in_capitals_is_the_same_request(stage: Stage) -> None
     capitals = tuple((n, f"v0={v[3:].upper()}" if v.startswith("v0=") else v) for n, v in request.headers)
     again = await stage.send("/commands/slack", replace(request, headers=capitals))
     assert first == again
+
+
+async def test_a_request_is_known_as_long_as_its_signature_is_good(tmp_path: Path) -> None:
+    """Signed by a clock five minutes ahead, it can be sent again ten minutes later; it does nothing then."""
+    clock = ManualClock(NOON - NOON % 1000)
+    async with staged(tmp_path / "data", clock=clock) as stage:
+        typed = chats.slack_command("in add early --room #general", response_url=stage.late)
+        request = chats.slack_signed(typed.body, now=Millis(clock.now() + 300_000))
+        first = await stage.send("/commands/slack", request)
+        clock.advance(600_000)
+        again = await stage.send("/commands/slack", request)
+        assert (first[0], again) == (200, first)
+        clock.advance(1)
+        assert (await stage.send("/commands/slack", request))[0] == 401
+
+
+async def test_a_hostile_answer_to_a_dialog_hides_no_answer_of_ours(stage: Stage) -> None:
+    """JSON no parser gets to the end of counts as a refusal: the person is given the page instead."""
+    stage.api.answer = lambda _: web.Response(body=b"[" * 60_000, content_type="application/json")
+    said = text_of(await stage.say("mattermost", f"in edit {stage.first} --verify ?"))
+    assert "/forms/" in said

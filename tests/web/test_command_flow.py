@@ -230,3 +230,27 @@ async def test_an_empty_list_leaves_no_rows(server: Server) -> None:
     assert (await _run(server, "dead list", who)).rows == ()
     shown = await _run(server, "in show #1", who)
     assert (shown.code, "none is fresh" in shown.text) == ("unknown", True)
+
+
+async def test_a_double_press_of_a_change_is_told_as_one(server: Server) -> None:
+    """Who presses second did not meet somebody else: the change they would run into is their own."""
+    who = await _owner(server)
+    line = _confirm(await _run(server, "in rotate-token first-hook", who))
+    pressed = await asyncio.gather(*(_run(server, line, who) for _ in range(3)))
+    assert sorted(answer.code for answer in pressed) == ["expired", "expired", "ok"]
+    assert all("it is done once" in a.text or "used already" in a.text for a in pressed if a.code == "expired")
+    assert [row.command for row in await _audit(server)] == ["in rotate-token"]
+
+
+async def test_undo_and_confirm_tell_first_what_they_would_do(server: Server) -> None:
+    """`--dry-run` is taken by everything that writes, also by what runs another line; it uses nothing up."""
+    who = await _owner(server)
+    await _run(server, "in edit first-hook --alias Robot", who)
+    told = await _run(server, "undo --dry-run", who)
+    assert (told.code, "no alias" in told.text) == ("dry-run", True)
+    line = _confirm(await _run(server, "in remove first-hook", who))
+    told = await _run(server, f"{line} --dry-run", who)
+    assert (told.code, "Remove incoming hook first-hook" in told.text) == ("dry-run", True)
+    assert len(await _audit(server)) == 1
+    assert (await _run(server, "undo", who)).code == "ok"
+    assert (await _run(server, line, who)).code == "confirm"  # it changed since

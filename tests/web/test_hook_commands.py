@@ -387,7 +387,7 @@ async def test_a_test_of_an_outgoing_hook_is_a_real_call(owner: Typist) -> None:
 
 
 async def test_a_call_is_made_again(owner: Typist) -> None:
-    """`out replay` runs the event of an entry once more, with its message as it is now."""
+    """`out replay` runs the event of an entry once more; the room reads who did, and the hook does not hear that."""
     async with receiving() as receiver:
         await owner.does("out add bot --event sendMessage --room #general --url ?", url=receiver.url)
         await owner.server.post("chat.postMessage", {"channel": "#general", "text": "hello"})
@@ -399,9 +399,31 @@ async def test_a_call_is_made_again(owner: Typist) -> None:
         await until(told)
         answer = await owner.does("out replay bot #1")
         assert answer.text.startswith("Done. Queued call ")
+        assert (answer.room_note, answer.note_channels) == (
+            "owner made a call of outgoing hook bot again.",
+            ("#general",),
+        )
         await receiver.called(3)
     assert receiver.texts.count("hello") + receiver.texts.count("owner added outgoing hook bot.") == 3
     assert (await owner.audit())[0].command == "out replay"
+
+
+async def test_the_call_of_a_test_is_not_made_again(owner: Typist) -> None:
+    """A test tells of a message that nobody posted: the answer says so, and where the other calls are."""
+    async with receiving() as receiver:
+        line = "out add bot --event sendMessage --room #general --trigger !go --url ?"
+        await owner.does(line, url=receiver.url)
+        await owner.does("out test bot")
+        await receiver.called(1)
+
+        async def told() -> bool:
+            return len((await owner.does("out history bot")).rows) == 1
+
+        await until(told)
+        answer = await owner.types("out replay bot #1")
+    assert answer.code == "conflict"
+    assert "is gone, or was only a test, so it cannot be made again. [history-data-must-be-defined]" in answer.text
+    assert "Next: /hook out history " in answer.text
 
 
 IN_EDITS = {
@@ -501,3 +523,16 @@ async def test_what_others_made_is_not_there(server: Server, owner: Typist) -> N
         assert (answer.code, 'There is no incoming hook "theirs".' in answer.text) == ("unknown", True), answer.text
     assert "theirs" not in (await editor.does("in list")).text
     assert (await editor.types("in add x --room #general --post-as @rocket.cat --dry-run")).code == "dry-run"
+
+
+async def test_a_room_named_twice_is_one_room(owner: Typist) -> None:
+    """What is said twice of rooms is said once; the answer, the list and the posts follow."""
+    answer = await owner.does("in add ci --room #general,#general")
+    assert "posts to #general as" in answer.text
+    assert (await owner.incoming()).channels == ("#general",)
+
+
+async def test_a_refused_name_says_what_is_allowed(owner: Typist) -> None:
+    """The four parts of an error, also where the workspace refuses (commands.md §2.4)."""
+    answer = await owner.types("in add help --room #general")
+    assert (answer.code, "Allowed: any text that is not" in answer.text) == ("invalid", True)

@@ -162,7 +162,7 @@ async def test_a_request_that_comes_twice_runs_once(server: Server) -> None:
 
 
 async def test_nobody_speaks_in_the_voice_of_the_bot(server: Server) -> None:
-    """A public answer names no more than the room's hooks: what lines begin with is a word, and no name calls people."""
+    """What lines of a public answer begin with is a word or two, and no name in it calls people."""
     bearer = await token(server)
     posts = {"line": "help --public", "room": "#general"}
     for root in ("Your account is locked: https://evil.example", "@all", "x" * 31, "one two three", "a\u00a0b"):

@@ -3,6 +3,7 @@
 import re
 
 from bot.cli.terminal.client import Reply
+from handlers.roots import SHORT, meant
 
 _FENCE = re.compile(r"```\w*")
 DONE, NOT_DONE, USAGE, CONFIRM = 0, 1, 2, 3
@@ -37,10 +38,12 @@ def exit_code(reply: Reply) -> int:
 
 
 def without_root(typed: str) -> str:
-    """Return a line without the word it begins with in other chats."""
+    """Return a line without the word it begins with in other chats; `/why` and `/deliveries` say their command."""
     line = typed.strip()
     first, _, rest = line.partition(" ")
-    return rest.strip() if first.lower() in ROOTS else line
+    if first.lower() in ROOTS:
+        return rest.strip()
+    return meant(first, rest)[1].strip() if first[:1] in ("/", "!") and first[1:].lower() in SHORT else line
 
 
 def _line(line: str, root: str) -> str:

@@ -17,7 +17,7 @@ class CallersNames:
     async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
         directory, user = self._kit.directory, self._caller.user
         if kind in HOOK_KINDS:
-            return hooks_beginning(await self._kit.hooks.visible(user), kind, typed, most)
+            return hooks_beginning(await self._kit.hooks.visible_by_change(user), kind, typed, most)
         if kind in ("rooms", "room"):
             rooms = {f"#{room.name}": "" for room in await directory.rooms_of(user.id) if room.name}
             return names_beginning(rooms, typed, most)

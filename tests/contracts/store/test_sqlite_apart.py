@@ -139,7 +139,14 @@ async def test_the_writer_ends_with_its_server(store: SqliteStore) -> None:
         await store.commit(unit(101))
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs job control")
+async def test_an_interrupt_of_the_server_does_not_reach_its_writer(store: SqliteStore) -> None:
+    """Ctrl-C goes to the whole process group of a terminal; the writer ends when the server says so, also while both
+    still start."""
+    [pid] = writers()
+    assert os.getpgid(pid) == pid
+    await store.commit(unit(1))
+
+
 @pytest.mark.parametrize("waits", [True, False])
 async def test_a_writer_that_hangs_does_not_keep_the_server_from_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
@@ -197,7 +204,7 @@ def test_a_database_another_writer_holds_is_told_in_a_sentence(tmp_path: Path, m
     ours, theirs = socket.socketpair()
     with ours, theirs, FileLock(f"{opening.path}.writer"):
         ours.sendall(frame(pickle.dumps(opening)))
-        child.serve(child._Line(theirs))  # noqa: SLF001 # the process itself would wait ten seconds
+        child.serve(child._Line(theirs))  # the process itself would wait ten seconds
         [told] = Frames().feed(ours.recv(1 << 16))
     fault = pickle.loads(told)
     assert isinstance(fault, Unavailable)
