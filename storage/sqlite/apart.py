@@ -139,6 +139,8 @@ class ProcessWriter(Generic[S]):
             self._sent.clear()
             self._fail(unanswered)
             await asyncio.to_thread(child.end, 0 if unanswered else None)
+        elif self._restart is not None:
+            await asyncio.wait([self._restart])  # it died meanwhile, and is buried there
 
     def _submit(self, job: Waiting) -> asyncio.Future[Any]:
         if self._closed:
@@ -235,7 +237,7 @@ class ProcessWriter(Generic[S]):
 
     async def _start_again(self, lost: _Child) -> None:
         await asyncio.to_thread(lost.end)
-        while True:
+        while not self._closed:
             child = _Child(self._opening)
             try:
                 await asyncio.to_thread(child.open)

@@ -220,6 +220,7 @@ async def test_list_shows_the_hooks_of_the_room() -> None:
         ("undo", "expired", "There is nothing of yours to undo here"),
         ("bilds", "unknown", "Did you mean builds?"),
         ("nonsense", "unknown", "Allowed: cancel, confirm, "),
+        ("help search", "usage", "needs words to look for"),
     ],
 )
 async def test_refusals(line: str, code: str, part: str) -> None:

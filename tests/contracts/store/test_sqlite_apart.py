@@ -175,6 +175,24 @@ async def test_a_writer_that_hangs_does_not_keep_the_server_from_its_end(
     await again.close()
 
 
+async def test_a_writer_that_dies_at_the_end_is_not_started_again(tmp_path: Path) -> None:
+    """Nobody would end the new one; who waited gets an error."""
+    dying = open_store(tmp_path / "dying.db", Vault([KEY]), SystemClock(), scopes, serving=True, apart=True)
+    await dying.make_organisation(ORG, "Home", NOON)
+    [pid] = writers()
+    os.kill(pid, signal.SIGSTOP)
+    commit = asyncio.ensure_future(dying.commit(Changes(new_users=(user(),))))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(dying.close())
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable):
+            await commit
+        await closing
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+    assert writers() == []
+
+
 async def test_a_writer_that_cannot_start_leaves_no_process(tmp_path: Path) -> None:
     """What was begun is ended: here the path is a folder."""
     opening = Opening(
