@@ -3,8 +3,9 @@
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from bot.folder import Folder
 from handlers.outgoing.scopes import hook_scopes
@@ -144,5 +145,5 @@ async def add_messages(store: Store, org: OrgId, count: int) -> None:
         updated_at=now,
     )
     for start in range(0, count, SLICE):
-        made = tuple(replace(plain, id=MessageId(timed_id(now))) for _ in range(min(SLICE, count - start)))
+        made = tuple(structs.replace(plain, id=MessageId(timed_id(now))) for _ in range(min(SLICE, count - start)))
         await store.commit(Changes(new_messages=made))
