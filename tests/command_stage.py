@@ -9,7 +9,7 @@ from handlers.complete import NAMES, Offer, Suggestion, complete
 from handlers.dispatch import execute
 from handlers.errors import Fault
 from handlers.hooks.wish import Wish
-from handlers.hooks.work import HOOK_TRIALS, HOOK_WORK, Called, Posted
+from handlers.hooks.work import HOOK_TRIALS, HOOK_WORK, Called, MadeUp, Posted
 from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
 from handlers.permissions import permissions, visible
 from handlers.services import HOOKS, JOURNAL, PEOPLE, STATUS, Services, StatusFacts, Traffic, provide
@@ -109,6 +109,9 @@ class Unwritten:
         return NOT_STAGED
 
     async def fire(self, hook: OutgoingHook, also: Changes) -> int | Fault:
+        return NOT_STAGED
+
+    async def made_up(self, hook: OutgoingHook, text: str | None) -> MadeUp | Fault:
         return NOT_STAGED
 
     async def requests(

@@ -82,6 +82,7 @@ TABLE: Final[dict[str, Row]] = {
     "out add": Row(
         "out add {new} --event sendMessage --room #{room} --url {url}", "editor", About.ROOM_FOR_HOOK, writes=True
     ),
+    "out preview": Row("out preview {out} --text '!never mind'", "viewer", About.HOOK),
     "out replay": Row("out replay {out} {call}", "editor", About.HOOK, writes=True),
     "list": Row("list", "viewer"),
     "mute": Row("mute 1h {in}", "editor", About.HOOK, writes=True),

@@ -4,6 +4,7 @@ from handlers.answers import plural
 from handlers.command import Call, CommandContext, Noun
 from handlers.hooks.outgoing import made_and_changed, once_shown
 from handlers.hooks.past import past
+from handlers.hooks.previewing import call_preview
 from handlers.hooks.rotating import rotation
 from handlers.hooks.switching import switches
 from handlers.hooks.trying import trial
@@ -79,6 +80,7 @@ NOUN: Noun = hook_noun(
     *switches(_WORDING, _held_up),
     rotation(_WORDING, _rotated, _noticed),
     trial(_WORDING),
+    call_preview(_WORDING),
     *past(_WORDING),
     needs=(HOOK_WORK, HOOK_TRIALS),
 )

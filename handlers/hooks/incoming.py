@@ -23,7 +23,7 @@ from handlers.hooks.naming import typable
 from handlers.hooks.wish import Wish
 from handlers.hooks.work import HOOK_WORK
 from handlers.line import Problem, ProblemKind
-from handlers.listing import WHOLE_REFERENCE, Wording
+from handlers.listing import REFERENCE_ARGUMENT, Wording
 from handlers.permissions import FULL, OWN
 from handlers.signing.standard_webhooks import new_key
 from handlers.slots import Flag
@@ -106,7 +106,7 @@ def made_and_changed(wording: Wording) -> tuple[Command, ...]:
             audience=Audience.CALLER_AND_NOTE,
             writes=True,
             shows_secret=True,
-            arguments=(WHOLE_REFERENCE,),
+            arguments=(REFERENCE_ARGUMENT,),
             flags=(
                 rooms("where it posts from now on"),
                 RENAME,

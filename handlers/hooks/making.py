@@ -61,7 +61,7 @@ async def adding(
 
 async def editing(call: Call, wording: Wording, wish: Wish, tell: Tell) -> Plan | Problem:
     """Plan a change of what is named and different, and the line that undoes it."""
-    hook = await managed_hook(call, wording)
+    hook = await managed_hook(call, wording, whole=False)
     if isinstance(hook, Problem):
         return hook
     if not wished(wish):

@@ -20,7 +20,7 @@ from handlers.hooks.making import Told, adding, editing
 from handlers.hooks.naming import typable
 from handlers.hooks.wish import Wish
 from handlers.line import Problem, ProblemKind
-from handlers.listing import WHOLE_REFERENCE, Wording, find_hook, masked_address
+from handlers.listing import REFERENCE_ARGUMENT, Wording, find_hook, masked_address
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.retries import DELAYS
 from handlers.permissions import FULL, OWN
@@ -98,7 +98,7 @@ def made_and_changed(wording: Wording) -> tuple[Command, ...]:
         wish = wish if isinstance(wish, Problem) else cleared(call, wish, _CLEARED)
         if isinstance(wish, Problem):
             return wish
-        hook = await find_hook(call, wording, whole=True)
+        hook = await find_hook(call, wording)
         event = wish.event or (hook.event if isinstance(hook, OutgoingHook) else "")
         return _unfit(call, wish, event) or await editing(call, wording, wish, _told_of_change)
 
@@ -135,7 +135,7 @@ def made_and_changed(wording: Wording) -> tuple[Command, ...]:
             audience=Audience.CALLER_AND_NOTE,
             writes=True,
             shows_secret=True,
-            arguments=(WHOLE_REFERENCE,),
+            arguments=(REFERENCE_ARGUMENT,),
             flags=(rooms("where it listens from now on"), RENAME, EVENT, URL, *_SHARED, clearing(*_CLEARED)),
             examples=("out edit ops-bot --trigger !deploy,!rollback", "out edit ops-bot --url ? --no-retry"),
             run=edit,

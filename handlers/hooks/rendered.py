@@ -14,10 +14,14 @@ def rendered(draft: Draft) -> str:
     lines += filter(None, [draft.text])
     for attachment in draft.attachments:
         lines += (f"| {line}" for part in _attachment(attachment) for line in part.splitlines())
-    text = "\n".join(lines).replace("```", "'''")
-    if not text:
-        return ""
-    cut = f"{text[:_MOST]}…" if len(text) > _MOST else text
+    text = "\n".join(lines)
+    return fenced(text) if text else ""
+
+
+def fenced(text: str) -> str:
+    """Put a text into a code block it cannot leave, cut where it is long."""
+    inside = text.replace("```", "'''")
+    cut = f"{inside[:_MOST]}…" if len(inside) > _MOST else inside
     return f"```\n{cut}\n```"
 
 

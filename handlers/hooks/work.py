@@ -1,8 +1,8 @@
 """What the commands of hooks ask of the server beside finding them: writing one, trying one, its history."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol  # Any: bodies of events are parsed JSON
 
 from handlers.errors import Fault
 from handlers.hooks.wish import Wish
@@ -11,6 +11,7 @@ from storage.clock import Millis
 from storage.ids import IntegrationId
 from storage.records.changes import Changes
 from storage.records.delivery import Attempt
+from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest
 from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
 
@@ -54,6 +55,17 @@ class Called:
     """None once the address was removed."""
 
 
+@dataclass(frozen=True, slots=True)
+class MadeUp:
+    """An event of a hook's kind that never happened, and what else a call of it is built from."""
+
+    kind: EventKind
+    body: Mapping[str, Any] = field(repr=False)
+    site_url: str
+    masked: bool = False
+    """The caller is not in the room it is told of, so nothing of that room is in the body."""
+
+
 class HookTrials(Protocol):
     """Runs hooks at a person's wish, and remembers what ran."""
 
@@ -63,6 +75,10 @@ class HookTrials(Protocol):
 
     async def fire(self, hook: OutgoingHook, also: Changes) -> int | Fault:
         """Queue a made-up event of the hook's kind for each of its addresses; returns how many."""
+        ...
+
+    async def made_up(self, hook: OutgoingHook, text: str | None) -> MadeUp | Fault:
+        """Return the event `fire` would queue, with this text where one is given; writes nothing."""
         ...
 
     async def requests(

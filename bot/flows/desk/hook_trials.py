@@ -1,7 +1,8 @@
 """Trying hooks and looking back on them for commands: tests, replays, and what came or was called."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any  # bodies of events are parsed JSON
 
 from multidict import CIMultiDict
 
@@ -10,9 +11,10 @@ from bot.flows.receive import Received
 from bot.workspace.posting import Prepared, plain
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
 from handlers.errors import Fault
-from handlers.hooks.work import HOOK_TRIALS, Called, HookTrials, Posted
+from handlers.hooks.work import HOOK_TRIALS, Called, HookTrials, MadeUp, Posted
 from handlers.listing import masked_address
 from handlers.outgoing.events import OutgoingEvent
+from handlers.outgoing.payload import MASK
 from handlers.outgoing.replayed import wrap
 from handlers.unpacking import decompress
 from storage.clock import Millis
@@ -127,28 +129,47 @@ class CallersTrials:
         await store.commit(merge(Changes(facts=(Fact(event=sample, deliveries=deliveries),)), also))
         return len(deliveries)
 
+    async def made_up(self, hook: OutgoingHook, text: str | None) -> MadeUp | Fault:
+        event = OutgoingEvent(hook.event)
+        room = await self._room(hook)
+        if room is None:
+            return _NO_ROOM
+        kind = _KINDS[event]
+        fact = await self._sample(kind, event, hook, room, text)
+        masked = room.kind is not RoomKind.PUBLIC and await self._kit.directory.member(room.id, self._user.id) is None
+        body = _without_room(fact.event.body) if masked else fact.event.body
+        return MadeUp(kind, body, self._kit.base_url, masked)
+
     async def call_again(self, hook: OutgoingHook, attempt: Attempt, also: Changes) -> Fault | None:
         return await self._kit.replay.replay(self._user, hook.id, attempt.id, also)
 
-    async def _sample(self, kind: EventKind, event: OutgoingEvent, hook: OutgoingHook, room: Room) -> Fact:
+    async def _sample(
+        self, kind: EventKind, event: OutgoingEvent, hook: OutgoingHook, room: Room, text: str | None = None
+    ) -> Fact:
         """Return what would be told if the caller did now what the hook listens for; nobody is told of it."""
         fanout, now, user = self._kit.fanout, self._kit.clock.now(), self._user
         match event:
             case OutgoingEvent.SEND_MESSAGE:
-                return await fanout.message(self._message(hook, room, user, now), room, user)
+                return await fanout.message(self._message(hook, room, user, now, text), room, user)
             case OutgoingEvent.FILE_UPLOADED:
                 file = {"_id": timed_id(now), "name": "test.txt", "type": "text/plain", "size": 4}
-                return await fanout.file(self._message(hook, room, user, now, file=file), room, user)
+                return await fanout.file(self._message(hook, room, user, now, text, file=file), room, user)
             case OutgoingEvent.USER_CREATED:
                 return await fanout.user_created(user)
             case _:
                 return await fanout.room(kind, room, user, at=now)
 
     def _message(
-        self, hook: OutgoingHook, room: Room, user: User, now: Millis, file: dict[str, object] | None = None
+        self,
+        hook: OutgoingHook,
+        room: Room,
+        user: User,
+        now: Millis,
+        text: str | None,
+        file: dict[str, object] | None = None,
     ) -> Message:
         word = f"{hook.trigger_words[0]} " if hook.trigger_words else ""
-        draft = plain(f"{word}test of {hook.name} by {user.username}")
+        draft = plain(f"{word}test of {hook.name} by {user.username}" if text is None else text)
         return Message(
             id=MessageId(timed_id(now)),
             org_id=user.org_id,
@@ -172,6 +193,16 @@ class CallersTrials:
         if here is not None and here.kind is RoomKind.PUBLIC:
             return here
         return await self._kit.directory.room(GENERAL)
+
+
+def _without_room(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hide which room it is and everything about it: who made a hook may have left its room since."""
+    hidden: dict[str, Any] = {}
+    if "room" in body:
+        hidden["room"] = {key: MASK for key in ("_id", "name") if key in body["room"]}
+    if "message" in body:
+        hidden["message"] = {**body["message"], "rid": MASK}
+    return {**body, **hidden}
 
 
 def _body(received: Received, limit: int) -> object:
