@@ -56,6 +56,13 @@ class Pace:
             del self._lanes[lane]
         self._let_in()
 
+    def enters_at_once(self) -> bool:
+        """Let a request enter if it need not be held; tell whether it has entered."""
+        if self._is_full():
+            return False
+        self._entering += 1
+        return True
+
     async def enter(self) -> None:
         """Hold a request while too many deliveries wait for us; until it leaves it counts as one of them."""
         if self._is_full():

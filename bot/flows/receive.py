@@ -85,7 +85,8 @@ class Receive:
 
     async def deliver(self, hook: IncomingHook, poster: User, received: Received, body: object) -> Result:
         """Post what a body asks for, once for each id the sender gave it."""
-        await self._pace.enter()
+        if not self._pace.enters_at_once():
+            await self._pace.enter()
         try:
             return await self._deliver(hook, poster, received, body)
         finally:
@@ -121,7 +122,7 @@ class Receive:
         if prepared is None:
             changes = Changes(dedup=dedup, request=request, previous_call=self._previous_call(hook, received))
         else:
-            previous_call = self._previous_call(hook, received)
+            previous_call = None if received.previous_token is None else self._previous_call(hook, received)
             changes = prepared.with_more(dedup=dedup, request=request, previous_call=previous_call)
         committed = await self._ledger.commit(changes)
         return Result(Verdict.DUPLICATE) if committed.duplicate else result

@@ -98,7 +98,10 @@ class Directory:
 
     async def user(self, user_id: UserId) -> User | None:
         """Find a user by id."""
-        return self._own(await self._cached(("user", user_id), lambda: self._store.user(user_id)))
+        key = ("user", user_id)
+        if key in self._found:  # asked for by every request: without a step more
+            return self._own(self._found[key])
+        return self._own(await self._cached(key, lambda: self._store.user(user_id)))
 
     async def user_named(self, username: str) -> User | None:
         """Find a user by name, whatever its case."""
@@ -122,7 +125,11 @@ class Directory:
 
     async def room_called(self, name: str) -> Room | None:
         """Find a room by its id, else by its name, as most calls let people name one."""
-        return await self._cached(("room called", name), lambda: self._called(name))
+        key = ("room called", name)
+        if key in self._found:
+            found: Room | None = self._found[key]
+            return found
+        return await self._cached(key, lambda: self._called(name))
 
     async def _called(self, name: str) -> Room | None:
         return await self.room(RoomId(name)) or await self.room_named(name)
@@ -149,7 +156,11 @@ class Directory:
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member | None:
         """Return a user's membership of a room."""
-        return await self._cached(("member", room_id, user_id), lambda: self._store.member(room_id, user_id))
+        key = ("member", room_id, user_id)
+        if key in self._found:
+            found: Member | None = self._found[key]
+            return found
+        return await self._cached(key, lambda: self._store.member(room_id, user_id))
 
     async def members(self, room_id: RoomId) -> list[Member]:
         """Return a room's members, in the order they joined."""
@@ -162,7 +173,10 @@ class Directory:
 
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         """Find an integration by id."""
-        return self._own(await self._cached(("hook", hook_id), lambda: self._store.hook(hook_id)))
+        key = ("hook", hook_id)
+        if key in self._found:
+            return self._own(self._found[key])
+        return self._own(await self._cached(key, lambda: self._store.hook(hook_id)))
 
     async def hooks(self) -> list[Hook]:
         """Return all integrations, oldest first."""

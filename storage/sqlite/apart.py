@@ -23,7 +23,7 @@ AGAIN_S = 1.0
 END_S = 3.0
 """How long a writer may take over what it has when the server stops. One that hangs is killed then, since the lock it
 holds would keep the next server out: nobody was promised what it has not answered."""
-TOGETHER = 16
+TOGETHER = 32
 """Jobs that leave at once: they are being written while the loop goes on with its turn."""
 _CHUNK = 1 << 18
 
