@@ -95,6 +95,8 @@ class ProcessWriter(Generic[S]):
         self._sent: deque[Waiting] = deque()
         self._unsent = b""
         self._closed = False
+        self._buried: asyncio.Future[None] | None = None
+        """The end of a child that died by itself; it comes also when nobody starts another one."""
         self._restart: asyncio.Task[None] | None = None
         self._hurried: asyncio.Task[None] | None = None
         self._answers = 0
@@ -139,8 +141,8 @@ class ProcessWriter(Generic[S]):
             self._sent.clear()
             self._fail(unanswered)
             await asyncio.to_thread(child.end, 0 if unanswered else None)
-        elif self._restart is not None:
-            await asyncio.wait([self._restart])  # it died meanwhile, and is buried there
+        if self._buried is not None:
+            await self._buried
 
     def _submit(self, job: Waiting) -> asyncio.Future[Any]:
         if self._closed:
@@ -212,7 +214,9 @@ class ProcessWriter(Generic[S]):
         jobs = list(self._sent)
         self._sent.clear()
         self._fail(jobs)
-        self._restart = self._loop.create_task(self._start_again(child))
+        self._buried = self._loop.run_in_executor(None, child.end)
+        if not self._closed:
+            self._restart = self._loop.create_task(self._start_again(self._buried))
 
     async def _end_hanging(self) -> None:
         """Kill a writer that answers nobody for `END_S`; those who wait get an error, and the next one finishes."""
@@ -235,8 +239,8 @@ class ProcessWriter(Generic[S]):
             job.error = Unavailable("The process that writes the database has ended; it is started again.")
         answer(jobs, lambda _: None)
 
-    async def _start_again(self, lost: _Child) -> None:
-        await asyncio.to_thread(lost.end)
+    async def _start_again(self, buried: asyncio.Future[None]) -> None:
+        await asyncio.shield(buried)
         while not self._closed:
             child = _Child(self._opening)
             try:
