@@ -12,6 +12,8 @@ from handlers.nearest import nearest
 from handlers.paging import Row
 from handlers.references import resolve
 from handlers.services import HOOKS, Need
+from handlers.slots import Flag
+from handlers.values import ValueType
 from storage.clock import Millis
 from storage.ids import DeliveryId, IntegrationId
 from storage.records.changes import Changes
@@ -85,6 +87,15 @@ class DeliveryDesk(Protocol):
         """Let a waiting delivery be tried now; False when it no longer waits, and then nothing is written."""
         ...
 
+
+OF_OUTGOING = Flag(
+    name="out",
+    summary="only those of an outgoing hook",
+    type=ValueType.REFERENCE,
+    metavar="REF",
+    offers="out",
+)
+"""Declared by every list of deliveries."""
 
 DELIVERIES: Need[DeliveryDesk] = Need("deliveries")
 

@@ -8,6 +8,7 @@ from handlers.answers import ROWS, done, moment, plural
 from handlers.command import Answer, Audience, Call, Command, Confirm, Noun, Plan, Thing
 from handlers.deliveries import (
     DELIVERIES,
+    OF_OUTGOING,
     Wanted,
     find_hook_named,
     no_such_delivery,
@@ -230,13 +231,7 @@ NOUN: Noun = Noun(
                     type=ValueType.TEXT,
                     metavar="TEXT",
                 ),
-                Flag(
-                    name="out",
-                    summary="only those of an outgoing hook",
-                    type=ValueType.REFERENCE,
-                    metavar="REF",
-                    offers="out",
-                ),
+                OF_OUTGOING,
             ),
             pages=True,
             examples=("dead list", "dead list --reason 400"),

@@ -4,6 +4,7 @@ from handlers.answers import ROWS, done, moment, plural, until
 from handlers.command import Answer, Audience, Call, Command, Noun, Plan, Thing
 from handlers.deliveries import (
     DELIVERIES,
+    OF_OUTGOING,
     Shown,
     Wanted,
     event_name,
@@ -225,13 +226,7 @@ NOUN: Noun = Noun(
                     metavar="REF",
                     offers="in",
                 ),
-                Flag(
-                    name="out",
-                    summary="only those of an outgoing hook",
-                    type=ValueType.REFERENCE,
-                    metavar="REF",
-                    offers="out",
-                ),
+                OF_OUTGOING,
                 Flag(
                     name="status",
                     summary="only those that stand so",
