@@ -19,15 +19,18 @@ from bot.web.health import HealthRoutes
 from bot.web.hooks import HookRoutes
 from bot.web.interactions import InteractionRoutes
 from bot.web.limits import RateLimit
+from bot.web.middleware import Shortcut
 from bot.web.rocketchat_app import RocketChatAppRoutes
 from bot.web.terminal import TerminalRoutes
 from bot.workspace.downloads import Downloads
+
+SHORTCUT = web.AppKey("shortcut", Shortcut)
 
 
 def make_app(services: Services) -> web.Application:
     """Wire the doors; nothing is opened here."""
     app = web.Application(client_max_size=services.settings.max_body_bytes)
-    HookRoutes(
+    hooks = HookRoutes(
         services.directory,
         services.receive,
         services.hooks,
@@ -36,7 +39,9 @@ def make_app(services: Services) -> web.Application:
         services.clock,
         services.metrics,
         services.settings.max_body_bytes,
-    ).add_to(app)
+    )
+    hooks.add_to(app)
+    app[SHORTCUT] = hooks.shortcut
     app.router.add_get("/api/info", info)
     Api(services, all_calls()).add_to(app)
     realtime = Realtime(services)

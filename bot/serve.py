@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from bot.app import make_app
+from bot.app import SHORTCUT, make_app
 from bot.compose import open_services
 from bot.folder import Folder
 from bot.services import Services
@@ -91,7 +91,9 @@ async def running(
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 # made by setup
-        observed = observe(runner.server.request_handler, services.clock, services.metrics, settings.trusted_proxies)
+        observed = observe(
+            runner.server.request_handler, services.clock, services.metrics, settings.trusted_proxies, app[SHORTCUT]
+        )
         runner.server.request_handler = connections.counting(observed)
         # a site of aiohttp's would take the runner's connections as they are, without limits
         server = await asyncio.get_running_loop().create_server(

@@ -44,12 +44,13 @@ class SystemClock:
         return Millis((self._anchor + time.monotonic_ns()) // 1_000_000)
 
 
+@lru_cache(maxsize=1024)
 def iso(moment: int) -> str:
     """Write a moment as the Rocket.Chat contract does: ISO 8601 with milliseconds and `Z` (§1)."""
     return f"{_second(moment // 1000)}.{moment % 1000:03d}Z"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _second(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 

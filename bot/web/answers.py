@@ -8,15 +8,15 @@ from multidict import CIMultiDict
 
 from handlers.errors import Fault
 
-_HEADERS = {
+HEADERS = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
     "Pragma": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
 
-_SUCCESS = b'{"success":true}'
-_READY_HEADERS = CIMultiDict(_HEADERS)
+SUCCESS = b'{"success":true}'
+_READY_HEADERS = CIMultiDict(HEADERS)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
@@ -29,13 +29,13 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
     text = _ENCODER.encode(body)
     # half a surrogate pair has no UTF-8; the error handler's \\udXXX is JSON's own way to write it
     raw = text.encode("utf-8", "backslashreplace")
-    return web.Response(status=status, body=raw, headers={**_HEADERS, **(headers or {})})
+    return web.Response(status=status, body=raw, headers={**HEADERS, **(headers or {})})
 
 
 def success(body: Mapping[str, object] | None = None) -> web.Response:
     """Return an object as the contract does: `success` is added last."""
     if not body:
-        return web.Response(body=_SUCCESS, headers=_READY_HEADERS)
+        return web.Response(body=SUCCESS, headers=_READY_HEADERS)
     return answer({**body, "success": True})
 
 

@@ -25,7 +25,7 @@ class RawBody(Struct, frozen=True, gc=False):
     decoded: bytes
 
 
-async def read_raw(request: web.Request, limit: int, *, seconds: float = READ_SECONDS) -> RawBody | BodyFault:
+async def read_raw(request: web.BaseRequest, limit: int, *, seconds: float = READ_SECONDS) -> RawBody | BodyFault:
     """Read a body of at most `limit` bytes, both on the wire and decompressed, within `seconds`."""
     if request.content_length is not None and request.content_length > limit:
         return too_large(limit)

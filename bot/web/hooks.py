@@ -1,7 +1,8 @@
 """The addresses of incoming hooks: `/hooks/…` in every shape of the contract (`rocketchat.md` §5)."""
 
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Awaitable, Mapping
 
 from aiohttp import hdrs, web
 
@@ -10,6 +11,8 @@ from bot.metrics import Metrics
 from bot.web.answers import LOGIN_NEEDED, answer, failure, refusal, success, too_many
 from bot.web.bodies import RawBody, read_raw
 from bot.web.limits import Allowance, RateLimit
+from bot.web.middleware import Shortcut
+from bot.web.ready import Ready
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
@@ -25,6 +28,9 @@ from storage.records.user import User
 UNKNOWN = "Invalid integration id or token provided."
 UNAVAILABLE = "Service Unavailable"
 INVALID_SIGNATURE = "invalid-signature"
+
+_USUAL = "/hooks/{id}/{token}"
+_USUAL_PATH = re.compile("/hooks/([0-9A-Za-z]+)/([0-9A-Za-z]+)")
 
 _NO_EXTRA = "(?!(?:sample|info|add|remove)/)[^{}/]+"
 """The id of a generic shape: whatever does not begin an extra's path."""
@@ -52,14 +58,15 @@ class HookRoutes:
         self._clock = clock
         self._metrics = metrics
         self._max_body = max_body
+        self._ready = Ready(clock)
 
     def add_to(self, app: web.Application) -> None:
         """Register every shape, the usual one first: addresses are tried in this order.
 
         The extras shadow the generic shapes, also for methods they do not take.
         """
-        app.router.add_post("/hooks/{id}/{token}", self._deliver)
-        app.router.add_get("/hooks/{id}/{token}", self._deliver, allow_head=False)
+        app.router.add_post(_USUAL, self._deliver)
+        app.router.add_get(_USUAL, self._deliver, allow_head=False)
         for shape in ("{id}/{token}", "{id}/{user}/{token}"):
             app.router.add_get(f"/hooks/sample/{shape}", self._sample)
             app.router.add_get(f"/hooks/info/{shape}", self._info)
@@ -69,15 +76,29 @@ class HookRoutes:
         app.router.add_post(longer, self._deliver)
         app.router.add_get(longer, self._deliver, allow_head=False)
 
-    async def _deliver(self, request: web.Request) -> web.Response:
+    @property
+    def shortcut(self) -> Shortcut:
+        """Return the way of most requests, a POST to the usual address, past the router."""
+        return Shortcut(_USUAL, self._take_usual)
+
+    def _take_usual(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse] | None:
+        found = _USUAL_PATH.fullmatch(request.raw_path)
+        if found is None or request.method != hdrs.METH_POST or hdrs.EXPECT in request.headers:
+            return None
+        return self._take(request, *found.groups())
+
+    async def _deliver(self, request: web.Request) -> web.StreamResponse:
+        return await self._take(request, request.match_info["id"], request.match_info["token"])
+
+    async def _take(self, request: web.BaseRequest, hook_id: str, token: str) -> web.StreamResponse:
         raw = await read_raw(request, self._max_body)
         if isinstance(raw, BodyFault):
             return self._refused(raw.text, raw.status)
-        hook = await self._hook(request)
+        hook = await self._hook(hook_id, token)
         if hook is None:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
-        received = self._received(request, hook, raw)
+        received = self._received(request, hook, token, raw)
         if received.signature is not None:
             refused = await self._signature_refused(hook, received)
             if refused is not None:
@@ -92,28 +113,23 @@ class HookRoutes:
         allowance = self._limit.take(hook.id)
         if allowance is not None and not allowance.allowed:
             return self._limited(allowance)
-        done = await self._post(hook, poster, received, body)
-        if allowance is not None:
-            done.headers.update(allowance.headers)
-        return done
-
-    async def _post(self, hook: IncomingHook, poster: User, received: Received, body: object) -> web.Response:
+        left = {} if allowance is None else allowance.headers
         try:
             if self._is_off(hook):
                 await self._receive.refuse(hook, received, UNAVAILABLE, 503)
                 self._metrics.hook_request("refused")
-                return answer(UNAVAILABLE, 503)
+                return answer(UNAVAILABLE, 503, left)
             result = await self._receive.deliver(hook, poster, received, body)
         except Gone:  # the hook was removed since it was looked up
             return self._refused(UNKNOWN, 404)
-        self._metrics.hook_request(result.verdict.value)
-        return success() if result.error is None else failure(result.error)
+        self._metrics.hook_request(result.verdict)
+        return self._ready.success(request, left) if result.error is None else failure(result.error, headers=left)
 
-    def _received(self, request: web.Request, hook: IncomingHook, raw: RawBody) -> Received:
+    def _received(self, request: web.BaseRequest, hook: IncomingHook, token: str, raw: RawBody) -> Received:
         signature = previous = None
         if hook.secret is not None:
             signature = verify_incoming(hook.secret, request.headers.items(), raw.raw, self._clock.now() / 1000)
-        if hook.previous_token is not None and request.match_info["token"] != hook.token:
+        if hook.previous_token is not None and token != hook.token:
             previous = hook.previous_token.hash
         return Received(request.method, request.headers, raw.raw, signature, previous)
 
@@ -151,14 +167,13 @@ class HookRoutes:
     def _is_off(self, hook: IncomingHook) -> bool:
         return not hook.enabled or is_expired(hook, self._clock.now())
 
-    async def _hook(self, request: web.Request) -> IncomingHook | None:
+    async def _hook(self, hook_id: str, given: str) -> IncomingHook | None:
         """Find the hook; an unknown id costs the same comparison as a wrong token (security.md §3)."""
-        hook = await self._directory.hook(IntegrationId(request.match_info["id"]))
-        given = request.match_info["token"].encode("utf-8", "surrogateescape")
-        known = isinstance(hook, IncomingHook) and hook.token is not None
-        token = hook.token.encode() if isinstance(hook, IncomingHook) and hook.token else b"-" * 48
-        same = hmac.compare_digest(token, given) or self._is_previous(hook, request.match_info["token"])
-        return hook if known and same and isinstance(hook, IncomingHook) else None
+        hook = await self._directory.hook(IntegrationId(hook_id))
+        token = hook.token if isinstance(hook, IncomingHook) else None
+        expected = (token or "-" * 48).encode()
+        same = hmac.compare_digest(expected, given.encode("utf-8", "surrogateescape")) or self._is_previous(hook, given)
+        return hook if token and same and isinstance(hook, IncomingHook) else None
 
     def _is_previous(self, hook: Hook | None, given: str) -> bool:
         """Tell whether a hook had this token before and still takes it (commands.md §2.6)."""
@@ -174,7 +189,7 @@ class HookRoutes:
     # --- extras (§5.5) ------------------------------------------------------------------------------
 
     async def _known(self, request: web.Request) -> IncomingHook | web.Response:
-        hook = await self._hook(request)
+        hook = await self._hook(request.match_info["id"], request.match_info["token"])
         if hook is None:
             return failure(UNKNOWN, 404)
         if await self._poster(hook) is None:
@@ -208,7 +223,7 @@ class HookRoutes:
             return hook
         if isinstance(raw, BodyFault):
             return failure(raw.text, raw.status)
-        received = self._received(request, hook, raw)
+        received = self._received(request, hook, request.match_info["token"], raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused
@@ -222,7 +237,7 @@ class HookRoutes:
         return refusal(done) if isinstance(done, Fault) else success()
 
 
-def _parse(request: web.Request, raw: RawBody) -> object:
+def _parse(request: web.BaseRequest, raw: RawBody) -> object:
     """Read the body; that of a GET counts for nothing (§5.1 step 6)."""
     if request.method == hdrs.METH_GET:
         return None

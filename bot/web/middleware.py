@@ -5,6 +5,7 @@ It stands around the whole application and not among its middlewares: those cost
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -23,15 +24,35 @@ Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """What answers a request of any route; it may raise what routing raises."""
 
 
-def observe(handle: Handle, clock: Clock, metrics: Metrics, trusted: tuple[Network, ...]) -> Handle:
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A way past the router for what most requests ask: it costs each of them more than finding the hook."""
+
+    route: str
+    """The pattern of the route the router would have found."""
+    take: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | None]
+    """Return what answers a request; None when it is one for the router."""
+
+
+NO_SHORTCUT = Shortcut("-", lambda _: None)
+
+
+def observe(
+    handle: Handle,
+    clock: Clock,
+    metrics: Metrics,
+    trusted: tuple[Network, ...],
+    shortcut: Shortcut = NO_SHORTCUT,
+) -> Handle:
     """Return `handle` observed; the log names the route's pattern, never path or query (decision 31)."""
     log = structlog.get_logger("patchbay.request").bind()
 
     async def observed(request: web.BaseRequest) -> web.StreamResponse:
         started = clock.monotonic()
         request_id, fault = None, None
+        answering = shortcut.take(request)
         try:
-            response = await handle(request)
+            response = await (handle(request) if answering is None else answering)
         except web.HTTPMethodNotAllowed as error:
             response = answer(WRONG_METHOD, 405, {"Allow": ", ".join(sorted(error.allowed_methods))})
         except web.HTTPException as error:
@@ -50,9 +71,9 @@ def observe(handle: Handle, clock: Clock, metrics: Metrics, trusted: tuple[Netwo
             fault, request_id = type(error).__name__, timed_id(clock.now())
             log.exception("unexpected fault", request_id=request_id)
             response = failure(f"Internal server error; the log names it {request_id}.", 500)
-        route = _route(request)
+        route = _route(request) if answering is None else shortcut.route
         seconds = clock.monotonic() - started
-        if not isinstance(response, web.WebSocketResponse):  # its whole life is no answer time
+        if response.status != 101:  # a socket's whole life is no answer time
             metrics.request(route, request.method, response.status, seconds)
         if log.is_enabled_for(logging.INFO):
             log.info(

@@ -76,7 +76,8 @@ class Directory:
         if any(event.kind not in _MESSAGES_ONLY for event in events):
             self.clear()
 
-    async def _cached(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
+    async def remembered(self, key: Hashable, load: Callable[[], Awaitable[T]]) -> T:
+        """Return what `load` gives, which must follow from what is remembered here: it is forgotten with it."""
         if key in self._found:
             found: T = self._found[key]
             return found
@@ -99,21 +100,24 @@ class Directory:
     async def user(self, user_id: UserId) -> User | None:
         """Find a user by id."""
         key = ("user", user_id)
-        if key in self._found:  # asked for by every request: without a step more
-            return self._own(self._found[key])
-        return self._own(await self._cached(key, lambda: self._store.user(user_id)))
+        found: User | None = self._found.get(key)  # asked for by every request: without a step more
+        if found is None:
+            found = await self.remembered(key, lambda: self._store.user(user_id))
+        return self._own(found)
 
     async def user_named(self, username: str) -> User | None:
         """Find a user by name, whatever its case."""
-        return self._own(await self._cached(("username", _folded(username)), lambda: self._store.user_named(username)))
+        return self._own(
+            await self.remembered(("username", _folded(username)), lambda: self._store.user_named(username))
+        )
 
     async def users(self) -> list[User]:
         """Return all users, oldest first."""
-        return await self._cached("users", lambda: self._store.users(self.org))
+        return await self.remembered("users", lambda: self._store.users(self.org))
 
     async def token(self, key: bytes) -> Token | None:
         """Find a session or personal token by its keyed hash."""
-        return await self._cached(("token", key), lambda: self._token(key))
+        return await self.remembered(("token", key), lambda: self._token(key))
 
     async def _token(self, key: bytes) -> Token | None:
         token = await self._store.token(key)
@@ -121,15 +125,11 @@ class Directory:
 
     async def room(self, room_id: RoomId) -> Room | None:
         """Find a room by id."""
-        return self._own(await self._cached(("room", room_id), lambda: self._store.room(room_id)))
+        return self._own(await self.remembered(("room", room_id), lambda: self._store.room(room_id)))
 
     async def room_called(self, name: str) -> Room | None:
         """Find a room by its id, else by its name, as most calls let people name one."""
-        key = ("room called", name)
-        if key in self._found:
-            found: Room | None = self._found[key]
-            return found
-        return await self._cached(key, lambda: self._called(name))
+        return await self.remembered(("room called", name), lambda: self._called(name))
 
     async def _called(self, name: str) -> Room | None:
         return await self.room(RoomId(name)) or await self.room_named(name)
@@ -144,27 +144,23 @@ class Directory:
         return found.id if found else None
 
     async def _room_named(self, name: str) -> Room | None:
-        return await self._cached(("room name", _folded(name)), lambda: self._store.room_named(name))
+        return await self.remembered(("room name", _folded(name)), lambda: self._store.room_named(name))
 
     async def rooms(self) -> list[Room]:
         """Return all rooms, oldest first."""
-        return await self._cached("rooms", lambda: self._store.rooms(self.org))
+        return await self.remembered("rooms", lambda: self._store.rooms(self.org))
 
     async def rooms_of(self, user_id: UserId) -> list[Room]:
         """Return the rooms a user is in."""
-        return await self._cached(("rooms of", user_id), lambda: self._all_own(self._store.rooms_of(user_id)))
+        return await self.remembered(("rooms of", user_id), lambda: self._all_own(self._store.rooms_of(user_id)))
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member | None:
         """Return a user's membership of a room."""
-        key = ("member", room_id, user_id)
-        if key in self._found:
-            found: Member | None = self._found[key]
-            return found
-        return await self._cached(key, lambda: self._store.member(room_id, user_id))
+        return await self.remembered(("member", room_id, user_id), lambda: self._store.member(room_id, user_id))
 
     async def members(self, room_id: RoomId) -> list[Member]:
         """Return a room's members, in the order they joined."""
-        return await self._cached(("members", room_id), lambda: self._store.members(room_id))
+        return await self.remembered(("members", room_id), lambda: self._store.members(room_id))
 
     async def participants(self, room: Room) -> tuple[User, ...]:
         """Return the users of a direct room; none for other rooms."""
@@ -174,21 +170,22 @@ class Directory:
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         """Find an integration by id."""
         key = ("hook", hook_id)
-        if key in self._found:
-            return self._own(self._found[key])
-        return self._own(await self._cached(key, lambda: self._store.hook(hook_id)))
+        found: Hook | None = self._found.get(key)
+        if found is None:
+            found = await self.remembered(key, lambda: self._store.hook(hook_id))
+        return self._own(found)
 
     async def hooks(self) -> list[Hook]:
         """Return all integrations, oldest first."""
-        return await self._cached("hooks", lambda: self._store.hooks(self.org))
+        return await self.remembered("hooks", lambda: self._store.hooks(self.org))
 
     async def hooks_by_name(self) -> list[Hook]:
         """Return all integrations as people read them, by name."""
-        return await self._cached("hooks by name", lambda: self._ordered(self._by_name))
+        return await self.remembered("hooks by name", lambda: self._ordered(self._by_name))
 
     async def hooks_by_change(self) -> list[Hook]:
         """Return all integrations, the latest changed first."""
-        return await self._cached("hooks by change", lambda: self._ordered(self._by_change))
+        return await self.remembered("hooks by change", lambda: self._ordered(self._by_change))
 
     async def _ordered(self, order: Ordered) -> list[Hook]:
         return order.of(await self.hooks())
@@ -199,7 +196,8 @@ class Directory:
         # who hears a direct room depends on the author too (`rocketchat.md` §6)
         by = author.id if place and place.kind is RoomKind.DIRECT else None
         key = ("listening", event, place.id if place else None, by)
-        return await self._cached(key, lambda: self._listening(event, place, author))
+        found: list[OutgoingHook] | None = self._found.get(key)
+        return await self.remembered(key, lambda: self._listening(event, place, author)) if found is None else found
 
     async def _listening(self, event: OutgoingEvent, place: Room | None, author: User) -> list[OutgoingHook]:
         scopes = scopes_for(place, await self.participants(place), author) if place else {EVERYWHERE}

@@ -1,6 +1,7 @@
 """Posting: where a draft may go, in whose name, and everything that putting it there causes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -99,20 +100,24 @@ class Posting:
             return NOTHING_POSTED
         places: dict[RoomId, _Place] = {}
         for destination in destinations:
-            place = await self._place(destination, poster)
+            place: _Place | Fault | None = await self._directory.remembered(
+                ("open", destination, poster.id), partial(self._open, destination, poster)
+            )
+            if place is None:
+                place = await self._place(destination, poster)
             if isinstance(place, Fault):
                 return place
             if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
                 return INVALID_THREAD
             places.setdefault(place.room.id, place)  # a room may be named twice: by name and id
-        made, rooms, messages, facts = NOTHING, list[Room](), list[Message](), list[Fact]()
-        for place in places.values():
-            message = self._message(draft, poster, place.room, hook=hook, hops=hops, message_id=message_id, file=file)
-            made = merge(made, place.changes)
-            rooms.append(place.room)
+        messages, facts = list[Message](), list[Fact]()
+        rooms = tuple([place.room for place in places.values()])
+        for room in rooms:
+            message = self._message(draft, poster, room, hook=hook, hops=hops, message_id=message_id, file=file)
             messages.append(message)
-            facts.append(await self._fanout.message(message, place.room, poster))
-        return Prepared(made, tuple(messages), tuple(facts), tuple(rooms), message_id is not None)
+            facts.append(await self._fanout.message(message, room, poster))
+        made = merge(*[place.changes for place in places.values()])
+        return Prepared(made, tuple(messages), tuple(facts), rooms, message_id is not None)
 
     async def direct(self, sender: User, to: User, text: str) -> Prepared | Fault:
         """Prepare a plain direct message."""
@@ -157,6 +162,11 @@ class Posting:
         fact = self._fanout.plain(EventKind.ROOM_CHANGED, one, {"_id": room.id}, room)
         # put, not new: two posts at once may both find that the room is missing
         return room, Changes(put_rooms=(room,), put_members=members, facts=(fact,))
+
+    async def _open(self, destination: str, poster: User) -> _Place | None:
+        """Return a place where nothing has to be made first; None when there is more to look at."""
+        place = await self._place(destination, poster)
+        return place if isinstance(place, _Place) and place.changes is NOTHING else None
 
     async def _place(self, destination: str, poster: User) -> _Place | Fault:
         found = await self.find(destination)

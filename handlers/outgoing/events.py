@@ -8,6 +8,8 @@ from storage.records.event import EventKind
 class OutgoingEvent(StrEnum):
     """An event in the wire's words, with what the contract's table says about it."""
 
+    __hash__ = str.__hash__  # every message asks for it, and an enumeration's own is not written in C
+
     SEND_MESSAGE = "sendMessage"
     FILE_UPLOADED = "fileUploaded"
     ROOM_JOINED = "roomJoined"

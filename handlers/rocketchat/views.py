@@ -85,11 +85,13 @@ def room_view(
 
 def room_reference(room: Room, participants: Sequence[User] = ()) -> JsonObject:
     """Show which room it is and no more: id, type and name, of a direct room its participants."""
-    view: JsonObject = {"_id": room.id, "t": room.kind.value, "name": room.name}
+    view: JsonObject = {"_id": room.id, "t": str(room.kind)}
+    if room.name is not None:
+        view["name"] = room.name
     if room.kind is RoomKind.DIRECT:
         view["usernames"] = [user.username for user in participants]
         view["uids"] = [user.id for user in participants]
-    return _present(view)
+    return view
 
 
 def user_view(user: User, *, with_emails: bool = False) -> JsonObject:

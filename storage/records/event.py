@@ -12,6 +12,8 @@ from storage.ids import EventSeq, OrgId, RoomId, UserId
 class EventKind(StrEnum):
     """Every kind of fact the stream carries."""
 
+    __hash__ = str.__hash__  # every commit asks for it, and an enumeration's own is not written in C
+
     MESSAGE_POSTED = "message.posted"
     MESSAGE_EDITED = "message.edited"
     MESSAGE_DELETED = "message.deleted"
