@@ -81,9 +81,12 @@ class Refused:
 
 def sendable_headers(headers: Mapping[str, str]) -> dict[str, str] | Refused:
     """Return the headers a tenant may set, without those of the connection itself (security.md §4)."""
+    sendable = {}
     for name, value in headers.items():
         if not _NAME.fullmatch(name):
             return Refused(f"{name[:60]!r} is no header name: use letters, digits and hyphens only.")
         if _BAD_IN_VALUE.search(value):
             return Refused(f"The value of the header {name} has a line break or another control character.")
-    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
+        if name.lower() not in _OURS:
+            sendable[name] = value
+    return sendable

@@ -1,11 +1,12 @@
 """One attempt at a delivery: pure decisions around one call, ending in what to settle (delivery.md §3)."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol  # Any: bodies come back from the store as parsed JSON
 
 import structlog
-from msgspec import structs
+from msgspec import Struct, structs
 
 from bot.flows.notices import Notices
 from bot.flows.respond import Respond
@@ -24,7 +25,7 @@ from handlers.triggers import Fire, fires
 from storage.clock import Clock, Millis
 from storage.ids import ROCKET_CAT, timed_id
 from storage.ports import Secrets
-from storage.records.changes import Changes, merge
+from storage.records.changes import NOTHING, Changes, merge
 from storage.records.delivery import Attempt, DeliveryState
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook, is_expired
@@ -34,8 +35,6 @@ HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
 HELD_FOR_MS = 24 * 60 * 60 * 1000
 """How long they are held, like those of a disabled one (decision 43)."""
-
-log = structlog.get_logger()
 
 
 class Sender(Protocol):
@@ -50,8 +49,7 @@ class AttemptMeter(Protocol):
     def attempt(self, outcome: str, seconds: float) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
+class _Call(Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt is about."""
 
     leased: Leased
@@ -99,6 +97,7 @@ class Deliver:
         self._meter = meter
         self._site_url = site_url
         self._deadline_s = deadline_s
+        self._log = structlog.get_logger().bind()
 
     async def attempt(self, leased: Leased) -> Settle:
         """Attempt a delivery with its hook as it is now (decision 43); the caller settles the result."""
@@ -171,7 +170,7 @@ class Deliver:
         why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__} while building it"
         error_text = f"The call could not be built, so nothing was sent: {why}"
         self._meter.attempt("broken", 0.0)
-        log.error(
+        self._log.error(
             "attempt",
             hook=call.hook.id,
             delivery=call.leased.delivery.id,
@@ -250,7 +249,7 @@ class Deliver:
         current = await self._directory.hook(hook.id)
         cat = await self._directory.user(ROCKET_CAT)
         if not isinstance(current, OutgoingHook) or not current.enabled or cat is None:
-            return Changes()  # another attempt was first
+            return NOTHING  # another attempt was first
         disabled = replace(
             current,
             enabled=False,
@@ -305,12 +304,14 @@ class Deliver:
             now=self._clock.steady(),
             retry_at=retry_at,
             reason=reason,
-            changes=None if changes == Changes() else changes,
+            changes=None if changes is NOTHING else changes,
         )
 
     def _report(self, call: _Call, outcome: str, end: Answered | Failed | Refused) -> None:
         self._meter.attempt(outcome, _took_ms(end) / 1000)
-        log.info(
+        if not self._log.is_enabled_for(logging.INFO):
+            return
+        self._log.info(
             "attempt",
             hook=call.hook.id,
             delivery=call.leased.delivery.id,

@@ -8,7 +8,7 @@ from bot.workspace.directory import Directory
 from bot.workspace.posting import Posting, plain
 from handlers.errors import Fault
 from storage.ids import ROCKET_CAT, IntegrationId, LaneId
-from storage.records.changes import Changes
+from storage.records.changes import NOTHING, Changes
 from storage.records.integration import Hook
 
 
@@ -37,7 +37,7 @@ class Notices:
     async def died(self, hook: Hook, lane: LaneId, host: str, why: str, *, hops: int) -> Changes:
         """Say once, until the next success, that deliveries of a lane fail for good (delivery.md §6)."""
         if lane in self._dead:
-            return Changes()
+            return NOTHING
         self._dead.add(lane)
         return await self._to_owning_room(
             hook,
@@ -49,14 +49,14 @@ class Notices:
     async def recovered(self, hook: Hook, lane: LaneId, host: str, *, hops: int) -> Changes:
         """Say that a lane which had died delivers again."""
         if lane not in self._dead:
-            return Changes()
+            return NOTHING
         self._dead.discard(lane)
         return await self._to_owning_room(hook, f"The outgoing webhook {_named(hook)} delivers to {host} again.", hops)
 
     async def archived(self, hook: Hook, place: str) -> Changes:
         """Tell the hook's creator once that it posts into an archived room (decision 25)."""
         if (hook.id, place) in self._archived:
-            return Changes()
+            return NOTHING
         self._archived.add((hook.id, place))
         return await self._to_creator(
             hook, f"The webhook {_named(hook)} posts to {place}, which is archived; unarchive it or edit the webhook."
@@ -75,9 +75,9 @@ class Notices:
         sender = await self._directory.user(ROCKET_CAT)
         creator = await self._directory.user(hook.created_by[0])
         if sender is None or creator is None or not creator.active:
-            return Changes()
+            return NOTHING
         prepared = await self._posting.direct(sender, creator, text)
-        return Changes() if isinstance(prepared, Fault) else unheard(prepared.changes, [hook.id])
+        return NOTHING if isinstance(prepared, Fault) else unheard(prepared.changes, [hook.id])
 
 
 def unheard(changes: Changes, hook_ids: Collection[str]) -> Changes:

@@ -10,7 +10,7 @@ from handlers.errors import Fault
 from handlers.message import Defaults, DraftFault, read_draft
 from handlers.outgoing import steps
 from storage.ids import RoomId
-from storage.records.changes import Changes
+from storage.records.changes import NOTHING, Changes
 from storage.records.integration import OutgoingHook
 from storage.records.user import User
 
@@ -60,7 +60,7 @@ class Respond:
             if prepared != INVALID_CHANNEL:
                 break
         if isinstance(prepared, Fault):
-            told = Changes()
+            told = NOTHING
             if prepared.code == ARCHIVED:
                 told = await self._notices.archived(hook, await self._shown(place))
             return _failed(prepared.bracketed, told)
@@ -79,5 +79,5 @@ class Respond:
         return None
 
 
-def _failed(error: str, changes: Changes | None = None) -> Response:
-    return Response(step=steps.POSTING_FAILED, changes=changes or Changes(), error=error)
+def _failed(error: str, changes: Changes = NOTHING) -> Response:
+    return Response(step=steps.POSTING_FAILED, changes=changes, error=error)

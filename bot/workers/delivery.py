@@ -1,7 +1,7 @@
 """Works off the queue: claims due deliveries, attempts many at once, settles each (delivery.md §3)."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
@@ -20,6 +20,8 @@ from storage.records.queue import Claimed, Leased, Settle
 
 LANE_SLOTS = 16
 """Attempts of one lane under way at once; 1 when it is ordered (decision 44)."""
+LANE_LEASES = 3 * LANE_SLOTS
+"""Leases of one lane in hand at once: what waits for a slot takes it at once, instead of after the next claim."""
 LEASE_DEADLINES = 3
 """A lease lasts this many attempt deadlines (delivery.md §3)."""
 POLL_S = 1.0
@@ -48,9 +50,10 @@ class Attempts(Protocol):
 
 
 class DeliveryWorker:
-    """Runs until it is cancelled; then lets attempts finish, and gives back those that do not.
+    """Runs until it is cancelled; then lets attempts finish, and gives back what is left.
 
-    It counts a slot as free from the moment its settle is handed to the store, which runs calls in the order
+    It claims ahead: a lane has more leases in hand than slots, and the next one takes the slot of an attempt
+    that ended. A lease counts as in hand until its settle is handed to the store, which runs calls in the order
     they are made. No settle is handed over while a claim is under way: the claim might be run after it, find
     the lane due but, by the count it was given, full, and put it to sleep for a whole lease.
     """
@@ -76,8 +79,12 @@ class DeliveryWorker:
         self._lease_ms = round(LEASE_DEADLINES * deadline_s * 1000)
         self._grace_s = grace_s
         self._running: dict[asyncio.Task[None], Leased] = {}
-        self._slots: dict[int, Leased] = {}
-        """The leases in hand, by number: each takes a slot of its lane until its settle is handed over."""
+        self._in_hand: dict[int, Leased] = {}
+        """By the number of their lease, until their settle is handed over."""
+        self._slots: dict[LaneId, set[int]] = {}
+        """Which leases have the slots of a lane; lanes with none taken are not there."""
+        self._ahead: dict[LaneId, deque[Leased]] = {}
+        """What waits for a slot of its lane; lanes where nothing waits are not there."""
         self._changed: set[object] = set()
         """Hooks that changed since the last claim began."""
         self._claiming: asyncio.Task[Claimed] | None = None
@@ -93,10 +100,14 @@ class DeliveryWorker:
         for event in events:
             if event.kind not in _HOOK_CHANGES:
                 continue
-            self._changed.add(event.body.get("id"))
+            hook_id = event.body.get("id")
+            self._changed.add(hook_id)
+            for lane in [lane for lane, ahead in self._ahead.items() if ahead[0].hook.id == hook_id]:
+                for leased in self._ahead.pop(lane):  # it is claimed again, with the hook as it is now
+                    self._start(leased, self._release(leased))
             if event.kind is EventKind.INTEGRATION_REMOVED:
                 for task, leased in self._running.items():
-                    if leased.hook.id == event.body.get("id"):
+                    if leased.hook.id == hook_id:
                         task.cancel()
             self.notify()  # it may have been enabled
 
@@ -136,9 +147,7 @@ class DeliveryWorker:
             log.warning("claim", fault=error.code)
             return POLL_S
         for leased in claimed.leases:
-            # what changed while it was claimed is claimed again, as it is now
-            is_stale = leased.hook.id in self._changed
-            self._start(leased, self._release(leased) if is_stale else self._attempt(leased))
+            self._take(leased)
         await asyncio.sleep(0)  # settles that waited for the claim go first
         if claimed.leases:
             return 0.0
@@ -152,10 +161,11 @@ class DeliveryWorker:
             self._queue.claim(
                 now=self._clock.steady(),
                 limit=free,
-                busy=Counter(leased.delivery.lane_id for leased in self._slots.values()),
-                in_hand=frozenset(leased.delivery.id for leased in self._slots.values()),
+                busy=Counter([leased.delivery.lane_id for leased in self._in_hand.values()]),
+                in_hand=frozenset([leased.delivery.id for leased in self._in_hand.values()]),
                 lease_ms=self._lease_ms,
-                lane_slots=LANE_SLOTS,
+                # where many lanes are busy, none may keep the slots it has for what it holds ahead
+                lane_slots=LANE_LEASES if 2 * free > self._concurrency else LANE_SLOTS,
             )
         )
         try:
@@ -165,15 +175,45 @@ class DeliveryWorker:
         self._claiming = None
         return claimed
 
+    def _take(self, leased: Leased) -> None:
+        """Begin with a lease, or let it wait for a slot."""
+        self._in_hand[leased.lease] = leased
+        lane = leased.delivery.lane_id
+        if leased.hook.id in self._changed:  # while it was claimed: it is claimed again, with the hook as it is now
+            self._start(leased, self._release(leased))
+        elif len(self._slots.get(lane, ())) < LANE_SLOTS:
+            self._enter(leased)
+        else:
+            self._ahead.setdefault(lane, deque()).append(leased)
+
+    def _enter(self, leased: Leased) -> None:
+        self._slots.setdefault(leased.delivery.lane_id, set()).add(leased.lease)
+        self._start(leased, self._attempt(leased))
+
+    def _leave(self, leased: Leased) -> None:
+        """Give the slot of an attempt that ended, if it has not yet, to what waits longest for one."""
+        lane = leased.delivery.lane_id
+        taken = self._slots.get(lane)
+        if taken is None or leased.lease not in taken:
+            return
+        taken.discard(leased.lease)
+        if not taken:
+            del self._slots[lane]
+        ahead = self._ahead.get(lane)
+        if ahead is not None:
+            self._enter(ahead.popleft())
+            if not ahead:
+                del self._ahead[lane]
+
     def _start(self, leased: Leased, work: Coroutine[None, None, None]) -> None:
-        self._slots[leased.lease] = leased
         task = asyncio.create_task(work)
         self._running[task] = leased
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         leased = self._running.pop(task)
-        self._slots.pop(leased.lease, None)
+        self._in_hand.pop(leased.lease, None)
+        self._leave(leased)  # a task that is cancelled before its first step has not
         if not task.cancelled() and (error := task.exception()):
             # no settle: the lease runs out and counts, so that what keeps failing ends as poison
             log.error("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=type(error).__name__)
@@ -187,6 +227,8 @@ class DeliveryWorker:
         except StorageError as error:
             log.warning("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=error.code)
             settle = self._attempts.release(leased, after_ms=OWN_FAULT_MS)
+        finally:
+            self._leave(leased)
         await self._settle(leased, settle)
 
     async def _release(self, leased: Leased) -> None:
@@ -201,7 +243,7 @@ class DeliveryWorker:
         for pause in chain(SETTLE_PAUSES_S, repeat(SETTLE_PAUSES_S[-1])):
             while not self._between_claims.is_set():
                 await self._between_claims.wait()
-            self._slots.pop(leased.lease, None)
+            self._in_hand.pop(leased.lease, None)
             try:
                 await self._queue.settle(settle)
                 self._pace.ended(settle.lane_id)
@@ -214,14 +256,15 @@ class DeliveryWorker:
                     settle = await self._attempts.revised(leased, settle)
             except Unavailable as error:
                 log.warning("settle", delivery=leased.delivery.id, fault=error.code)
-                self._slots[leased.lease] = leased
+                self._in_hand[leased.lease] = leased
                 await asyncio.sleep(pause)
 
     # --- stop ---------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         """Let attempts finish for a while, then give back what has not: a stop is not an attempt."""
-        left: list[Leased] = []
+        left = [leased for ahead in self._ahead.values() for leased in ahead]
+        self._ahead.clear()
         if self._claiming is not None:
             with suppress(StorageError):
                 left += (await self._claiming).leases

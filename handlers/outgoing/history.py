@@ -28,13 +28,16 @@ def answer_excerpt(hook: OutgoingHook, answer: Answered) -> str:
     """
     text = answer.body.decode(errors="replace")
     for secret in _secrets(hook.token or "", hook.urls) if text else ():
-        text = text.replace(secret, MASK).replace(json.dumps(secret)[1:-1], MASK)
+        text = text.replace(secret, MASK)
     return text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
 
 
 @lru_cache(maxsize=256)
 def _secrets(token: str, urls: tuple[str, ...]) -> list[str]:
-    """Return token, addresses and the parts of addresses that may be keys (decision 31), longest first."""
+    """Return token, addresses and the parts of addresses that may be keys (decision 31), longest first.
+
+    Each comes as it is and as JSON writes it.
+    """
     found = {token, *urls}
     for target in map(parse_url, urls):
         if isinstance(target, Target):
@@ -43,6 +46,7 @@ def _secrets(token: str, urls: tuple[str, ...]) -> list[str]:
             values = [pair.partition("=")[2] for pair in query.split("&")]
             keys += [value for value in values if len(value) >= SHORTEST_QUERY_KEY]
             found.update(keys, map(unquote, keys))
+    found |= {json.dumps(secret)[1:-1] for secret in found}
     return sorted(found - {""}, key=len, reverse=True)
 
 

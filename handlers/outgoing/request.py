@@ -12,6 +12,8 @@ from storage.records.integration import OutgoingHook, SigningKey
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/41.0.2227.0 Safari/537.36"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def build_request(
     hook: OutgoingHook,
@@ -28,7 +30,7 @@ def build_request(
     `webhook-id` is the same on every attempt of a delivery, so that a receiver can tell a repetition; the
     signature's time is that of the attempt.
     """
-    body = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _ENCODER.encode(data).encode()
     headers = {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,

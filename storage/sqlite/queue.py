@@ -19,6 +19,9 @@ from storage.vault import Vault
 
 POISON_RECEIVES = 20
 """Leases without a settle after which a delivery goes to the dead letters (delivery.md §3)."""
+SUSPECT_RECEIVES = 5
+"""Leases without a settle after which a delivery is leased only while nothing else of its lane is in hand: if it is
+what ends the process each time, what is beside it must not be counted poison with it."""
 HELD_FOR_MS = 24 * 3600 * 1000
 """How long a disabled integration's deliveries are held before they die as `expired` (decision 43)."""
 
@@ -92,23 +95,26 @@ class Queue:
             here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
             free = (1 if here.ordered else order.lane_slots) - order.busy.get(here.id, 0)
             try:
-                taken = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
+                taken, suspected = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
             except VaultError:  # one hook that cannot be opened must not hold up the others
                 self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms)
                 continue
             leases += taken
             # a full lane sleeps until one of its attempts settles
-            full = len(taken) >= free
+            full = suspected or len(taken) >= free
             self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms if full else 0)
         row = connection.execute(NEXT_OF_ALL).fetchone()
         return Claimed(leases=tuple(leases), next_at=None if row is None or row[0] >= IDLE else Millis(row[0]))
 
-    def _claim_lane(self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int) -> list[Leased]:
+    def _claim_lane(
+        self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int
+    ) -> tuple[list[Leased], bool]:
+        """Lease what is due in a lane; the second is whether a suspect has the lane, or waits for it, alone."""
         if room <= 0:
-            return []
+            return [], False
         hook = self._hook(connection, lane.id)
         until = Millis(order.now + order.lease_ms)
-        leases, renewed = [], False
+        leases, renewed, suspected = list[Leased](), False, False
         for row in connection.execute(CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
             if row["id"] in order.in_hand:  # its end could not be written yet: the lease is renewed
                 connection.execute(
@@ -122,6 +128,9 @@ class Queue:
                     (order.now, row["id"]),
                 )
                 continue
+            suspected = row["receives"] >= SUSPECT_RECEIVES
+            if suspected and (leases or order.busy.get(lane.id)):
+                break
             self._lease += 1
             connection.execute(
                 "UPDATE delivery SET lease = ?, available_at = ?, receives = receives + 1 WHERE id = ?",
@@ -133,9 +142,11 @@ class Queue:
                     event=rows.event_from(row), hook=hook,
                 )
             )  # fmt: skip
+            if suspected:
+                break
         if (leases or renewed) and lane.ordered:
             connection.execute("UPDATE lane SET not_before = ? WHERE id = ?", (until, lane.id))
-        return leases
+        return leases, suspected
 
     def _hook(self, connection: sqlite3.Connection, lane: LaneId) -> OutgoingHook:
         """Return a lane's hook as it is now; lanes go with their hook, so it is there."""

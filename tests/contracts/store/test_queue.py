@@ -272,6 +272,23 @@ async def test_a_delivery_that_kills_its_worker_goes_to_the_dead_letters(store: 
     assert texts((await claim(store, clock.steady())).leases) == ["a"]
 
 
+async def test_what_stands_beside_poison_is_not_poisoned(store: Store, clock: ManualClock) -> None:
+    """What was leased often without a settle is leased by itself, so that only what kills the worker ends as poison."""
+    await store.commit(Changes(new_hooks=(ONE,)))
+    await queue_up(store, ONE, "abc")
+    for _ in range(5):  # each time "b" ends the process, whatever else it has in hand
+        assert sorted(map(str, texts((await claim(store, clock.steady())).leases))) == list("abc")
+        clock.advance(LEASE_MS)
+    while leases := (await claim(store, clock.steady())).leases:
+        (alone,) = leases
+        assert (await claim(store, clock.steady(), busy={alone.delivery.lane_id: 1})).leases == ()
+        if texts(leases) != ["b"]:
+            await settle(store, alone, clock.steady())
+        clock.advance(LEASE_MS)
+    (dead,) = (await store.deliveries(state=DeliveryState.DEAD))[0]
+    assert (dead.reason, texts([await store.event(dead.event_seq)])) == ("poison", ["b"])
+
+
 async def test_retries_do_not_make_poison(store: Store, clock: ManualClock) -> None:
     """A receiver that fails often is not a crash loop: each settled attempt starts the count again."""
     await store.commit(Changes(new_hooks=(ONE,)))
