@@ -286,7 +286,9 @@ async def test_what_stands_beside_poison_is_not_poisoned(store: Store, clock: Ma
             await settle(store, alone, clock.steady())
         clock.advance(LEASE_MS)
     (dead,) = (await store.deliveries(state=DeliveryState.DEAD))[0]
-    assert (dead.reason, texts([await store.event(dead.event_seq)])) == ("poison", ["b"])
+    event = await store.event(dead.event_seq)
+    assert event is not None
+    assert (dead.reason, texts([event])) == ("poison", ["b"])
 
 
 async def test_retries_do_not_make_poison(store: Store, clock: ManualClock) -> None:
