@@ -109,7 +109,7 @@ def quote(text: str) -> str:
 def one_line(text: str, limit: int = 40) -> str:
     """Return a text of others for use inside a sentence: without line breaks, control characters or length."""
     shown = text[: limit + 1]
-    if not (shown.isascii() and shown.isprintable()):  # lists ask for hundreds of plain names
+    if "  " in shown or not (shown.isascii() and shown.isprintable()):  # lists ask for hundreds of plain names
         shown = _UNPRINTABLE.sub(" ", shown)
     shown = shown.strip()
     return shown if len(text) <= limit else f"{shown[:limit].rstrip()}…"

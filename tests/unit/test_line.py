@@ -116,4 +116,5 @@ def test_longest_line_takes_a_millisecond(piece: str) -> None:
 def test_text_of_others_fits_a_sentence() -> None:
     """Line breaks, control and direction characters and length are taken out of quoted texts."""
     assert one_line("a\nb\x1b[31m\u202ec") == "a b [31m c"
+    assert one_line("two  spaces ") == "two spaces"
     assert one_line("a" * 50, 10) == "a" * 10 + "…"
