@@ -28,6 +28,11 @@ class _Known:
 
     stamps: Mapping[str, str] = field(default_factory=dict)
     hooks: Mapping[str, Hook] = field(default_factory=dict)
+    """Oldest first: one that is only edited keeps its place."""
+
+
+def _is_moved(before: Hook | None, now: Hook) -> bool:
+    return before is None or before.created_at != now.created_at
 
 
 class KnownHooks:
@@ -58,8 +63,10 @@ class KnownHooks:
             hooks = {**before.hooks, **read}
             for gone in before.stamps.keys() - stamps.keys():
                 del hooks[gone]
+            if any(_is_moved(before.hooks.get(key), hook) for key, hook in read.items()):
+                hooks = {hook.id: hook for hook in sorted(hooks.values(), key=_oldest_first)}
             self._known[org] = _Known(stamps, hooks)
-        return sorted(hooks.values(), key=_oldest_first)
+        return list(hooks.values())
 
     def _read(self, connection: sqlite3.Connection, org: OrgId, ids: Sequence[str]) -> dict[str, Hook]:
         where, values = (f"id IN ({marks(ids)})", ids) if len(ids) <= FEW else ("org_id = ?", [org])
