@@ -12,7 +12,8 @@ from handlers.outgoing.payload import file_facts, message_facts, room_facts, use
 from handlers.rocketchat.views import JsonObject, room_view
 from handlers.triggers import fires
 from storage.clock import Clock, Millis
-from storage.ids import EventSeq, timed_id
+from storage.ids import EventSeq, MessageId, timed_id
+from storage.plain_json import write
 from storage.ports import Rooms, Secrets
 from storage.records.changes import Fact
 from storage.records.delivery import Attempt, NewDelivery
@@ -70,7 +71,7 @@ class Fanout:
                 stopped.append(self._stopped(hook, fire.trigger_word))
             else:
                 deliveries += self._deliveries(hook, fire.trigger_word)
-        return self._fact(kind, room, author, body, deliveries, stopped)
+        return self._fact(kind, room, author, body, deliveries, stopped, None if edited else message.id)
 
     async def file(self, message: Message, room: Room, author: User) -> Fact:
         """Return the fact of an uploaded file; its message is a fact of its own."""
@@ -188,6 +189,7 @@ class Fanout:
         body: Mapping[str, object],
         deliveries: Sequence[NewDelivery],
         stopped: Sequence[Attempt],
+        message_id: MessageId | None = None,
     ) -> Fact:
         event = NewEvent(
             kind=kind,
@@ -195,6 +197,6 @@ class Fanout:
             at=self._clock.now(),
             room_id=room.id if room else None,
             user_id=author.id,
-            body=body,
+            json=write(body),
         )
-        return Fact(event=event, deliveries=tuple(deliveries), stopped=tuple(stopped))
+        return Fact(event=event, deliveries=tuple(deliveries), stopped=tuple(stopped), message_id=message_id)

@@ -13,6 +13,7 @@ from handlers.permissions import MANAGE_OUTGOING, MANAGE_OWN_OUTGOING, permissio
 from handlers.rocketchat.views import JsonObject, message_view
 from storage.clock import Clock, parse_iso
 from storage.ids import IntegrationId, MessageId, RoomId, UserId
+from storage.plain_json import write
 from storage.ports import Events, History, Integrations, Ledger, Messages, Secrets
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.delivery import Attempt, NewDelivery
@@ -161,7 +162,7 @@ class Replay:
                 at = parse_iso(body["timestamp"])
                 if room and user and at is not None:
                     fact = await self._fanout.room(kind, room, user, at=at)
-        return None if fact is None else (kind, dict(fact.event.body))
+        return None if fact is None else (kind, fact.event.body)
 
     def _fact(
         self, actor: User, hook: OutgoingHook, attempt: Attempt, event: Event, fresh: tuple[EventKind, JsonObject]
@@ -173,7 +174,7 @@ class Replay:
             at=self._clock.now(),
             room_id=event.room_id,
             user_id=actor.id,
-            body=wrap(kind, facts),
+            json=write(wrap(kind, facts)),
         )
         delivery = NewDelivery(
             integration_id=hook.id,

@@ -30,6 +30,8 @@ class Fact(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     deliveries: tuple[NewDelivery, ...] = ()
     stopped: tuple[Attempt, ...] = ()
     """Their `event_seq` is filled in when the event gets its number."""
+    message_id: MessageId | None = None
+    """The new message the event tells of, which is stored with the event's number."""
 
 
 class Dedup(Struct, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -1,12 +1,13 @@
 """Accepted facts: what happened in the workspace, in one numbered stream."""
 
-from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any  # bodies are parsed JSON
 
 from msgspec import Struct
 
 from storage.clock import Millis
 from storage.ids import EventSeq, OrgId, RoomId, UserId
+from storage.plain_json import read
 
 
 class EventKind(StrEnum):
@@ -33,14 +34,21 @@ class EventKind(StrEnum):
 
 
 class NewEvent(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
-    """A fact about to be stored; `body` is plain JSON, complete enough to build a payload from later."""
+    """A fact about to be stored."""
 
     kind: EventKind
     org_id: OrgId
     at: Millis
     room_id: RoomId | None = None
     user_id: UserId | None = None
-    body: Mapping[str, object]
+    json: str
+    """The body as JSON text, as it is stored and handed on: complete enough to build a payload from later."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Read the body, anew each time."""
+        body: dict[str, Any] = read(self.json)
+        return body
 
 
 class Event(NewEvent, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -32,10 +32,24 @@ _DELIVERIES = (
 )
 _DEDUPS = "INSERT INTO dedup (key, body_hash, at)"
 _NEW = ("queued", 0, 0)
-_REQUESTS = f"INSERT OR REPLACE INTO hook_request ({rows.REQUEST_COLUMNS})"
+_REQUESTS = f"INSERT INTO hook_request ({rows.REQUEST_COLUMNS})"
+_IN_ITS_PLACE = "ON CONFLICT (integration_id, slot) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}"
+    for name in rows.REQUEST_COLUMNS.replace(" ", "").split(",")
+    if name not in ("integration_id", "slot")
+)
+"""Written over the oldest one, row by row: removing it and inserting another would touch twice as many pages."""
 _ATTEMPTS = f"INSERT INTO attempt ({rows.ATTEMPT_COLUMNS})"
 
 
+_RECORDS = attrgetter(
+    *(
+        name
+        for name in Changes.__struct_fields__
+        if name not in ("dedup", "request", "chosen_ids", "facts", "previous_call") and "message" not in name
+    )
+)
+"""What is neither a message nor what belongs to one: most units have nothing of it."""
 _OF_COMMANDS = attrgetter(
     *(name for name in Changes.__struct_fields__ if name.partition("_")[0] in ("pending", "audit")),
     *(name for name in Changes.__struct_fields__ if name.endswith(("_workspaces", "_links"))),
@@ -127,6 +141,8 @@ class Applier:
         """Write everything but messages; returns who was to join a room but was in it already."""
         inside: set[tuple[RoomId, UserId]] = set()
         for unit in units:
+            if not any(_RECORDS(unit)):
+                continue
             for replacing, users in (("", unit.new_users), ("id", unit.put_users)):
                 for user in users:
                     connection.execute(insert("user", rows.USER_COLUMNS, replacing=replacing), rows.user_row(user))
@@ -278,11 +294,11 @@ class Applier:
                     (
                         seq,
                         event.org_id,
-                        event.kind.value,
+                        str(event.kind),
                         event.at,
                         event.room_id,
                         event.user_id,
-                        rows.dump(event.body),
+                        event.json,
                     )
                 )
                 for one in fact.deliveries:
@@ -324,7 +340,7 @@ class Applier:
                 request = self._duplicate(connection, request, unit.dedup)
             number = self._next_number(connection, request.integration_id)
             written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
-        insert_rows(connection, _REQUESTS, written)
+        insert_rows(connection, _REQUESTS, written, _IN_ITS_PLACE)
 
     @staticmethod
     def _count_previous(connection: sqlite3.Connection, call: PreviousCall) -> None:
@@ -360,11 +376,11 @@ def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:
     return hashlib.blake2b(f"{hook_id} {key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _posted(unit: Changes, committed: Committed | None) -> dict[object, EventSeq]:
+def _posted(unit: Changes, committed: Committed | None) -> dict[MessageId, EventSeq]:
     """Return the numbers of the events that tell of a unit's new messages, by message id."""
     numbers = committed.numbers if committed else ()
     return {
-        fact.event.body["message"]["_id"]: seq  # type: ignore[index] # our own facts
+        fact.message_id: seq
         for fact, seq in zip(unit.facts, numbers, strict=False)
-        if seq is not None and fact.event.kind is EventKind.MESSAGE_POSTED and "message" in fact.event.body
+        if seq is not None and fact.message_id is not None
     }

@@ -1,16 +1,16 @@
 """Connected chats and the accounts linked there, in their tables (decisions 60, 61)."""
 
-import json
 import sqlite3
 from dataclasses import fields
 
 from storage.clock import Millis
 from storage.errors import Gone
 from storage.ids import OrgId, UserId, WorkspaceId
+from storage.plain_json import read, write_bytes
 from storage.records.account import AccountLink
 from storage.records.changes import Changes
 from storage.records.workspace import Workspace, WorkspaceKind
-from storage.sqlite.rows import Row, columns, dump
+from storage.sqlite.rows import Row, columns
 from storage.vault import Vault
 
 Connection = sqlite3.Connection
@@ -82,7 +82,7 @@ def _identity(workspace_id: str) -> str:
 
 
 def _row(one: Workspace, vault: Vault) -> Row:
-    secrets = dump([one.secret, one.bot_token, one.base_url]).encode()
+    secrets = write_bytes([one.secret, one.bot_token, one.base_url])
     return (
         one.id, one.org_id, one.kind.value, one.name, one.team_id, one.unlinked_viewer, one.created_at,
         vault.seal(secrets, _identity(one.id)),
@@ -90,7 +90,7 @@ def _row(one: Workspace, vault: Vault) -> Row:
 
 
 def _from(row: sqlite3.Row, vault: Vault) -> Workspace:
-    secret, bot_token, base_url = json.loads(vault.open(row["sealed"], _identity(row["id"])))
+    secret, bot_token, base_url = read(vault.open(row["sealed"], _identity(row["id"])))
     return Workspace(
         id=WorkspaceId(row["id"]), org_id=OrgId(row["org_id"]), kind=WorkspaceKind(row["kind"]), name=row["name"],
         team_id=row["team_id"], secret=secret, bot_token=bot_token, base_url=base_url,

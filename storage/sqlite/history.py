@@ -1,12 +1,12 @@
 """Queries for what happened: attempts, requests to incoming hooks, deliveries and the queue's counts."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from storage.clock import Millis
 from storage.ids import IntegrationId
+from storage.plain_json import read, write
 from storage.records.delivery import Attempt, Delivery
 from storage.records.hook_request import HookRequest, Passed
 from storage.records.queue import Counts
@@ -118,7 +118,7 @@ def request_posting(connection: Connection, vault: Vault, hook_id: str, message_
     row = connection.execute(
         f"SELECT {rows.REQUEST_COLUMNS} FROM hook_request WHERE integration_id = ? AND instr(message_ids, ?)"
         " ORDER BY number DESC LIMIT 1",
-        (hook_id, rows.dump(message_id)),
+        (hook_id, write(message_id)),
     ).fetchone()
     return rows.request_from(row, vault) if row else None
 
@@ -136,10 +136,10 @@ FROM json_each(?1) AS hook"""
 
 
 def passed(connection: Connection, hook_ids: Sequence[str], last: int) -> dict[str, Passed]:
-    found = connection.execute(_PASSED, (rows.dump(hook_ids), last)).fetchone()[0]
+    found = connection.execute(_PASSED, (write(hook_ids), last)).fetchone()[0]
     return {
         hook_id: Passed(Millis(last_at), failures)
-        for hook_id, (last_at, failures) in json.loads(found)
+        for hook_id, (last_at, failures) in read(found)
         if last_at is not None
     }
 

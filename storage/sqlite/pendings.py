@@ -1,13 +1,12 @@
 """What waits for a person, in its table: written as part of a unit of work, read while it stands."""
 
-import json
 import sqlite3
 
 from storage.clock import Millis
 from storage.errors import Spent
+from storage.plain_json import read, write_bytes
 from storage.records.changes import Changes
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKind
-from storage.sqlite.rows import dump
 from storage.vault import Vault
 
 Connection = sqlite3.Connection
@@ -26,7 +25,7 @@ def _identity(kind: PendingKind, key_hash: bytes) -> str:
 
 
 def _seal(vault: Vault, pending: Pending, key_hash: bytes) -> bytes:
-    return vault.seal(dump([pending.key, pending.body]).encode(), _identity(pending.kind, key_hash))
+    return vault.seal(write_bytes([pending.key, pending.body]), _identity(pending.kind, key_hash))
 
 
 def write(connection: Connection, vault: Vault, unit: Changes, now: Millis) -> None:
@@ -103,7 +102,7 @@ def pending_end(connection: Connection, vault: Vault, kind: PendingKind, key: st
 
 def _from(row: sqlite3.Row, vault: Vault) -> Pending:
     kind = PendingKind(row["kind"])
-    key, body = json.loads(vault.open(row["sealed"], _identity(kind, row["key_hash"])))
+    key, body = read(vault.open(row["sealed"], _identity(kind, row["key_hash"])))
     return Pending(
         kind=kind, key=key, user_id=row["user_id"], place=row["place"], body=body,
         expires_at=Millis(row["expires_at"]), tries=row["tries"],

@@ -1,12 +1,12 @@
 """Turns records into rows and rows into records; the only place that knows both."""
 
-import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol
 
-import orjson
+import msgspec
 from msgspec import structs
 
 from storage.clock import Millis
@@ -20,6 +20,7 @@ from storage.ids import (
     RoomId,
     UserId,
 )
+from storage.plain_json import read, write, write_bytes, write_struct
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
@@ -33,14 +34,6 @@ from storage.vault import Vault
 Row = Sequence[object]
 SECRET_FIELDS = ("token", "urls", "secret", "signing_keys")
 """What of an integration is sealed: each of it opens a door (decisions 9, 31)."""
-
-
-def dump(value: object) -> str:
-    """Write plain JSON, compact."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # an integer beyond 64 bits, which senders may put into attachments
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 class _Named(Protocol):
@@ -62,8 +55,8 @@ UPLOAD_COLUMNS = columns(fields(Upload))
 
 def user_row(user: User) -> Row:
     return (
-        user.id, user.org_id, user.username, user.name, dump(user.emails), user.role.value, user.is_bot,
-        user.type, dump(sorted(user.granted)), dump(sorted(user.denied)), user.active, user.created_at,
+        user.id, user.org_id, user.username, user.name, write(user.emails), user.role.value, user.is_bot,
+        user.type, write(sorted(user.granted)), write(sorted(user.denied)), user.active, user.created_at,
         user.password_hash,
     )  # fmt: skip
 
@@ -71,9 +64,9 @@ def user_row(user: User) -> Row:
 def user_from(row: sqlite3.Row) -> User:
     return User(
         id=UserId(row["id"]), org_id=OrgId(row["org_id"]), username=row["username"], name=row["name"],
-        emails=tuple(json.loads(row["emails"])), role=Role(row["role"]), is_bot=bool(row["is_bot"]),
-        type=row["type"], granted=frozenset(json.loads(row["granted"])),
-        denied=frozenset(json.loads(row["denied"])), active=bool(row["active"]),
+        emails=tuple(read(row["emails"])), role=Role(row["role"]), is_bot=bool(row["is_bot"]),
+        type=row["type"], granted=frozenset(read(row["granted"])),
+        denied=frozenset(read(row["denied"])), active=bool(row["active"]),
         created_at=Millis(row["created_at"]), password_hash=row["password_hash"],
     )  # fmt: skip
 
@@ -96,7 +89,7 @@ def token_from(row: sqlite3.Row) -> Token:
 def room_row(room: Room) -> Row:
     return (
         room.id, room.org_id, room.kind.value, room.name, room.owner_id, room.topic, room.description,
-        room.read_only, room.archived, dump(room.direct_users), room.created_at, room.updated_at,
+        room.read_only, room.archived, write(room.direct_users), room.created_at, room.updated_at,
     )  # fmt: skip
 
 
@@ -105,7 +98,7 @@ def room_from(row: sqlite3.Row) -> Room:
         id=RoomId(row["id"]), org_id=OrgId(row["org_id"]), kind=RoomKind(row["kind"]), name=row["name"],
         owner_id=row["owner_id"], topic=row["topic"], description=row["description"],
         read_only=bool(row["read_only"]), archived=bool(row["archived"]),
-        direct_users=tuple(json.loads(row["direct_users"])), created_at=Millis(row["created_at"]),
+        direct_users=tuple(read(row["direct_users"])), created_at=Millis(row["created_at"]),
         updated_at=Millis(row["updated_at"]),
     )  # fmt: skip
 
@@ -136,24 +129,31 @@ def upload_from(row: sqlite3.Row) -> Upload:
 
 MESSAGE_COLUMNS = "id, org_id, room_id, at, user_id, thread_id, text, body, updated_at"
 _MESSAGE_OWN = ("id", "org_id", "room_id", "at", "user_id", "thread_id", "text", "updated_at")
-_MESSAGE_BODY = tuple(name for name in Message.__struct_fields__ if name not in _MESSAGE_OWN)
-_MESSAGE_DEFAULTS = {field.name: field.default for field in structs.fields(Message)} | {"reactions": {}}
+_IN_BODY = [field for field in structs.fields(Message) if field.name not in _MESSAGE_OWN]
+_body_of = attrgetter(*(field.name for field in _IN_BODY))
+_Body = msgspec.defstruct(
+    "_Body",
+    [
+        (field.name, Any)
+        if field.required
+        else (field.name, Any, field.default if field.default is not msgspec.NODEFAULT else field.default_factory())
+        for field in _IN_BODY
+    ],
+    omit_defaults=True,
+    gc=False,
+)
+"""What of a message has no column of its own; what is as usual is not written."""
 
 
 def message_row(message: Message) -> Row:
-    body = {}
-    for name in _MESSAGE_BODY:
-        value = getattr(message, name)
-        if value != _MESSAGE_DEFAULTS[name]:
-            body[name] = value
     return (
         message.id, message.org_id, message.room_id, message.at, message.user_id, message.thread_id,
-        message.text, dump(body), message.updated_at,
+        message.text, write_struct(_Body(*_body_of(message))), message.updated_at,
     )  # fmt: skip
 
 
 def message_from(row: sqlite3.Row) -> Message:
-    body = json.loads(row["body"])
+    body = read(row["body"])
     for name in ("attachments", "edited_by"):
         if name in body:
             body[name] = tuple(body[name])
@@ -169,7 +169,7 @@ def message_from(row: sqlite3.Row) -> Message:
 def event_from(row: sqlite3.Row) -> Event:
     return Event(
         seq=EventSeq(row["seq"]), org_id=OrgId(row["org_id"]), kind=EventKind(row["kind"]),
-        at=Millis(row["at"]), room_id=row["room_id"], user_id=row["user_id"], body=json.loads(row["body"]),
+        at=Millis(row["at"]), room_id=row["room_id"], user_id=row["user_id"], json=row["body"],
     )  # fmt: skip
 
 
@@ -193,24 +193,24 @@ def hook_row(hook: Hook, vault: Vault) -> Row:
     return (
         hook.id, hook.org_id, "webhook-incoming" if isinstance(hook, IncomingHook) else "webhook-outgoing",
         hook.name, hook.enabled, hook.user_id, hook.created_by[0], hook.created_at, hook.updated_at,
-        hook.expires_at, hook.version, dump(everything),
-        vault.seal(dump(secret).encode(), _hook_identity(hook.id)),
+        hook.expires_at, hook.version, write(everything),
+        vault.seal(write_bytes(secret), _hook_identity(hook.id)),
     )  # fmt: skip
 
 
 def hook_from(row: sqlite3.Row, vault: Vault) -> Hook:
-    values = json.loads(row["body"])
-    values |= json.loads(vault.open(row["sealed"], _hook_identity(row["id"])))
+    values = read(row["body"])
+    values |= read(vault.open(row["sealed"], _hook_identity(row["id"])))
     return _hook(values)
 
 
 def seal_version(hook: Hook, vault: Vault) -> bytes:
     """Seal a whole integration as it is, so that history can show what an attempt used."""
-    return vault.seal(dump(asdict(hook)).encode(), f"{_hook_identity(hook.id)}:{hook.version}")
+    return vault.seal(write_bytes(asdict(hook)), f"{_hook_identity(hook.id)}:{hook.version}")
 
 
 def open_version(sealed: bytes, hook_id: str, version: int, vault: Vault) -> Hook:
-    return _hook(json.loads(vault.open(sealed, f"{_hook_identity(hook_id)}:{version}")))
+    return _hook(read(vault.open(sealed, f"{_hook_identity(hook_id)}:{version}")))
 
 
 def _hook(values: dict[str, object]) -> Hook:
@@ -270,23 +270,21 @@ def attempt_from(row: sqlite3.Row) -> Attempt:
 
 
 def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:
-    received = dump([request.headers, request.body.decode("latin-1"), request.dedup_key])
+    received = write_bytes([request.headers, request.body.decode("latin-1"), request.dedup_key])
     return (
-        request.id, request.integration_id, slot, number, request.at, request.method, request.verdict.value,
-        request.status, request.error, dump(request.message_ids), request.body_differed, request.duration_us,
-        request.signature, request.previous_token,
-        # headers that are not UTF-8 arrive with lone surrogates
-        vault.seal(received.encode("utf-8", "surrogatepass"), f"request:{request.id}"),
+        request.id, request.integration_id, slot, number, request.at, request.method, str(request.verdict),
+        request.status, request.error, write(request.message_ids), request.body_differed, request.duration_us,
+        request.signature, request.previous_token, vault.seal(received, f"request:{request.id}"),
     )  # fmt: skip
 
 
 def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
-    headers, body, dedup_key = json.loads(vault.open(row["sealed"], f"request:{row['id']}"))
+    headers, body, dedup_key = read(vault.open(row["sealed"], f"request:{row['id']}"))
     return HookRequest(
         id=row["id"], integration_id=IntegrationId(row["integration_id"]), at=Millis(row["at"]),
         method=row["method"], headers=tuple((name, value) for name, value in headers),
         body=body.encode("latin-1"), verdict=Verdict(row["verdict"]), status=row["status"],
-        error=row["error"], message_ids=tuple(json.loads(row["message_ids"])), dedup_key=dedup_key,
+        error=row["error"], message_ids=tuple(read(row["message_ids"])), dedup_key=dedup_key,
         body_differed=bool(row["body_differed"]), duration_us=row["duration_us"],
         signature=row["signature"], previous_token=bool(row["previous_token"]),
     )  # fmt: skip

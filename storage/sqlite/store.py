@@ -432,7 +432,7 @@ def _events(item: Changes | Settle, numbers: Sequence[EventSeq | None]) -> Itera
             new = fact.event
             yield Event(
                 kind=new.kind, org_id=new.org_id, at=new.at, room_id=new.room_id, user_id=new.user_id,
-                body=new.body, seq=seq,
+                json=new.json, seq=seq,
             )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="patchbay-bench-", dir=parent) as folder:
         host = {**describe(Path(folder)), "loader": load.WRK or "our own", "quick": options.quick}
         with listening("receiver") as receiver:
-            host["loader's ceiling /s"] = round(most := load.ceiling(receiver, BODY, 2))
+            host["loader's ceiling /s"] = round(most := load.ceiling(receiver, BODY, 1 if options.quick else 2))
         print("\n".join(f"{name:20} {value}" for name, value in host.items()), flush=True)
         bench = Bench(Path(folder), options.quick, most)
         figures: dict[str, Figure] = {}

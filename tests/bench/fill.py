@@ -1,6 +1,5 @@
 """Fills a data folder in bulk through the storage ports, while no server runs on it."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -43,9 +42,7 @@ def posted_event(data: Path) -> NewEvent:
     [(org, at, room, user, body)] = rows(
         data, "SELECT org_id, at, room_id, user_id, body FROM event WHERE kind = 'message.posted' ORDER BY seq LIMIT 1"
     )
-    return NewEvent(
-        kind=EventKind.MESSAGE_POSTED, org_id=OrgId(org), at=at, room_id=room, user_id=user, body=json.loads(body)
-    )
+    return NewEvent(kind=EventKind.MESSAGE_POSTED, org_id=OrgId(org), at=at, room_id=room, user_id=user, json=body)
 
 
 def outgoing_hooks(org: OrgId, count: int, url: str, channel: str = "#general") -> list[OutgoingHook]:

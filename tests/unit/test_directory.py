@@ -55,7 +55,7 @@ def directory(watched: Watched) -> Directory:
 
 
 def fact(kind: EventKind) -> Fact:
-    return Fact(event=NewEvent(kind=kind, org_id=ORG, at=NOON, body={}))
+    return Fact(event=NewEvent(kind=kind, org_id=ORG, at=NOON, json="{}"))
 
 
 async def rename(watched: Watched, name: str) -> None:

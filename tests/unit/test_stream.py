@@ -62,7 +62,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 async def happen(store: SqliteStore, number: int = 1) -> None:
     """Commit so many events, each on its own."""
-    event = NewEvent(kind=EventKind.USER_CHANGED, org_id=ORG, at=NOON, body={})
+    event = NewEvent(kind=EventKind.USER_CHANGED, org_id=ORG, at=NOON, json="{}")
     for _ in range(number):
         await store.commit(Changes(facts=(Fact(event=event),)))
 

@@ -108,7 +108,7 @@ async def open_at(path: Path, clock: ManualClock) -> SqliteStore:
 
 
 def fact(store: SqliteStore, at: Millis) -> Changes:
-    event = NewEvent(kind=EventKind.ROOM_CHANGED, org_id=ORG, at=at, body={})
+    event = NewEvent(kind=EventKind.ROOM_CHANGED, org_id=ORG, at=at, json="{}")
     delivery = NewDelivery(integration_id=outgoing().id, url_hash=store.lookup(outgoing().urls[0]))
     return Changes(facts=(Fact(event=event, deliveries=(delivery,)), Fact(event=event)))
 

@@ -296,7 +296,9 @@ async def test_the_socket_is_not_told_what_happens_elsewhere(shared: Server) -> 
     caller = UserId(shared.owner["X-User-Id"])
     async with connecting(shared, shared.owner) as bot:
         assert (await bot.hear("stream-notify-user", f"{caller}/rooms-changed"))["msg"] == "ready"
-        left = NewEvent(kind=EventKind.ROOM_LEFT, org_id=OTHER_ORG, at=NOON, room_id=PUBLIC.id, user_id=caller, body={})
+        left = NewEvent(
+            kind=EventKind.ROOM_LEFT, org_id=OTHER_ORG, at=NOON, room_id=PUBLIC.id, user_id=caller, json="{}"
+        )
         await shared.services.store.commit(Changes(facts=(Fact(event=left),)))
         await shared.post("channels.create", {"name": "ours"})
         (_, _, [what, room_json]) = await bot.event()

@@ -254,6 +254,6 @@ async def test_message_and_delivery_are_one_commit(server: Server, receiver: Rec
     event = await store.event(delivery.event_seq)
     (request,) = await hook.requests()
     assert event is not None
-    assert event.body["message"]["_id"] == request.message_ids[0]  # type: ignore[index] # stored JSON
+    assert event.body["message"]["_id"] == request.message_ids[0]
     gate.set()
     assert [body["text"] for body in await heard(server, receiver, "sendMessage")] == ["both"]

@@ -81,7 +81,7 @@ async def test_an_image_is_shown_in_its_room(server: Server) -> None:
     ]
     events = await server.services.store.events_after(EventSeq(before))
     assert [event.kind for event in events] == [EventKind.MESSAGE_POSTED, EventKind.FILE_UPLOADED]
-    assert all(event.body["message"]["file"]["_id"] == file_id for event in events)  # type: ignore[index]  # JSON
+    assert all(event.body["message"]["file"]["_id"] == file_id for event in events)
     status, headers, content = await fetch(server, link)
     assert (status, content) == (200, PNG)
     assert headers["Content-Type"] == "image/png"

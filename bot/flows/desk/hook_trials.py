@@ -19,6 +19,7 @@ from handlers.outgoing.replayed import wrap
 from handlers.unpacking import decompress
 from storage.clock import Millis
 from storage.ids import GENERAL, MessageId, timed_id
+from storage.plain_json import write
 from storage.records.changes import Changes, Fact, merge
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import EventKind, NewEvent
@@ -119,7 +120,7 @@ class CallersTrials:
             at=self._kit.clock.now(),
             room_id=room.id,
             user_id=self._user.id,
-            body=wrap(kind, fact.event.body),
+            json=write(wrap(kind, fact.event.body)),
         )
         word = hook.trigger_words[0] if hook.trigger_words else None
         store = self._kit.store

@@ -61,7 +61,7 @@ class Working:
 
 def measure(bench: Bench) -> Figure:
     """Compare claims on a short queue, on a long one in one lane, and on a long one over many."""
-    many, rounds = bench.pick(1_000_000, 100_000), bench.pick(2_000, 300)
+    many, rounds = bench.pick(1_000_000, 50_000), bench.pick(2_000, 300)
     plain = first_start(bench.data("queue"))
     with listening("receiver") as receiver:
         few, one, spread = (

@@ -52,7 +52,7 @@ class Passed:
 
 def measure(bench: Bench) -> Figure:
     """Relay with 64, then with 256 connections, beside a bare client that posts to the same receiver."""
-    seconds = bench.pick(30, 5)
+    seconds = bench.pick(30, 4)
     workspace = first_start(bench.data("relay"))
     with listening("receiver") as receiver:
         peer = _bare_client(f"{receiver}/in", bench.pick(5, 2))

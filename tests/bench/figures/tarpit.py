@@ -29,7 +29,7 @@ def measure(bench: Bench) -> Figure:
 
     In turn and often, and the medians of it: a single stall of the disk is more than the bar in a run's p99.
     """
-    seconds, turns = bench.pick(4, 2), bench.pick(15, 5)
+    seconds, turns = bench.pick(4, 2), bench.pick(15, 3)
     with listening("receiver") as receiver:
         call("GET", f"{receiver}/control/tarpit")
         well, stuck = (_prepared(bench.data(f"tarpit-{first}"), receiver, first) for first in ("/0", SILENT))

@@ -19,7 +19,7 @@ def posted(*messages: Message, fires: bool = False, store: Store | None = None) 
     deliveries: tuple[NewDelivery, ...] = ()
     if fires and store is not None:
         deliveries = (NewDelivery(integration_id=outgoing().id, url_hash=store.lookup(outgoing().urls[0])),)
-    facts = tuple(Fact(event=event(body={"message": {"_id": one.id}}), deliveries=deliveries) for one in messages)
+    facts = tuple(Fact(event=event(), deliveries=deliveries, message_id=one.id) for one in messages)
     return Changes(new_messages=messages, facts=facts)
 
 

@@ -127,7 +127,7 @@ async def test_deliveries_are_sifted(store: Store, clock: ManualClock) -> None:
     await store.commit(Changes(new_hooks=(TWO,)))
     posted = message(id=MessageId("m1"))
     deliveries = (NewDelivery(integration_id=TWO.id, url_hash=store.lookup(TWO.urls[0])),)
-    told = Fact(event=event(body={"message": {"_id": "m1"}}), deliveries=deliveries)
+    told = Fact(event=event(), deliveries=deliveries, message_id=MessageId("m1"))
     await store.commit(Changes(new_messages=(posted,), facts=(told,)))
     third = (await store.deliveries(hook_id=TWO.id))[0][0].id
 

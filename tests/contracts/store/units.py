@@ -7,6 +7,7 @@ from msgspec import structs
 
 from storage.clock import Millis
 from storage.ids import GENERAL, DeliveryId, EventSeq, IntegrationId, LaneId, random_text
+from storage.plain_json import write
 from storage.ports import Store
 from storage.records.changes import Changes, Dedup, Fact
 from storage.records.delivery import Attempt, DeliveryState, NewDelivery
@@ -19,8 +20,10 @@ from tests.records import NOON, ORG, incoming
 LEASE_MS = 60_000
 
 
-def event(**changes: Any) -> NewEvent:
-    plain = NewEvent(kind=EventKind.MESSAGE_POSTED, org_id=ORG, at=NOON, room_id=GENERAL, body={"text": "hi"})
+def event(*, body: object = None, **changes: Any) -> NewEvent:
+    """Build an event; `body` is plain JSON."""
+    json = write(body or {"text": "hi"})
+    plain = NewEvent(kind=EventKind.MESSAGE_POSTED, org_id=ORG, at=NOON, room_id=GENERAL, json=json)
     return structs.replace(plain, **changes)
 
 
