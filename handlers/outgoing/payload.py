@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any  # bodies come back from the store as parsed JSON
 
 from handlers.outgoing.events import OutgoingEvent
-from handlers.rocketchat.views import JsonObject, message_view, room_reference, user_view
+from handlers.rocketchat.views import JsonObject, message_view, room_reference, undrawn_view, user_view
 from storage.clock import Millis, iso
 from storage.records.event import EventKind
 from storage.records.message import Message
@@ -30,11 +30,11 @@ def message_facts(
 ) -> JsonObject:
     """Return the body of a message that was posted or edited: `{hops, message, room}`.
 
-    `message` is the whole wire object, `room` only a reference; `participants` are those of a direct room.
+    `message` is the wire object but for its `md`, `room` only a reference; `participants` are those of a direct room.
     """
     return {
         "hops": message.hops,
-        "message": message_view(message, mentions=mentions, channels=channels, urls=urls),
+        "message": undrawn_view(message, mentions=mentions, channels=channels, urls=urls),
         "room": room_reference(room, participants),
     }
 

@@ -21,6 +21,22 @@ def message_view(
     urls: Sequence[Mapping[str, object]] = (),
 ) -> JsonObject:
     """Show a message (`rocketchat.md` §10); what its text mentions comes resolved from the caller."""
+    return drawn(undrawn_view(message, mentions=mentions, channels=channels, urls=urls))
+
+
+def drawn(view: JsonObject) -> JsonObject:
+    """Add to a message what clients draw it from, which follows from its text."""
+    return {**view, "md": _markdown(str(view["msg"]))}
+
+
+def undrawn_view(
+    message: Message,
+    *,
+    mentions: Sequence[Mapping[str, object]] = (),
+    channels: Sequence[Mapping[str, object]] = (),
+    urls: Sequence[Mapping[str, object]] = (),
+) -> JsonObject:
+    """Show a message without what clients draw it from: as events keep it."""
     view: JsonObject = {
         "_id": message.id,
         "rid": message.room_id,
@@ -33,7 +49,6 @@ def message_view(
         "urls": list(urls),
         "mentions": list(mentions),
         "channels": list(channels),
-        "md": _markdown(message.text),
         "_updatedAt": iso(message.updated_at),
     }
     if message.alias is not None:

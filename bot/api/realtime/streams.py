@@ -19,6 +19,7 @@ from bot.workspace.ephemeral import Ephemeral
 from bot.workspace.posting import NOT_ALLOWED
 from bot.workspace.stream import Lagged
 from handlers.errors import Fault
+from handlers.rocketchat.views import drawn
 from storage.errors import StorageError
 from storage.ids import EventSeq, RoomId, UserId
 from storage.records.event import Event, EventKind
@@ -167,7 +168,7 @@ class Streams:
             return
         match event.kind:
             case EventKind.MESSAGE_POSTED | EventKind.MESSAGE_EDITED | EventKind.MESSAGE_REACTED:
-                await self._message(event.room_id, dict(event.body))
+                await self._message(event.room_id, event.body)
             case EventKind.MESSAGE_DELETED:
                 await self._send(Topic(NOTIFY_ROOM, f"{event.room_id}/deleteMessage"), [{"_id": event.body["_id"]}])
             case EventKind.ROOM_JOINED if event.user_id:
@@ -186,13 +187,13 @@ class Streams:
     async def _message(self, room_id: RoomId, body: dict[str, Any]) -> None:
         message: dict[str, object] | None = None
         if Topic(ROOM_MESSAGES, room_id) in self._topics:
-            message = with_dates(body["message"])
+            message = with_dates(drawn(body["message"]))
             await self._send(Topic(ROOM_MESSAGES, room_id), [message])
         mine = Topic(ROOM_MESSAGES, MY_MESSAGES)
         room = await self._services.directory.room(room_id) if mine in self._topics else None
         if room is None:
             return
-        message = message or with_dates(body["message"])
+        message = message or with_dates(drawn(body["message"]))
         frames = {inside: changed(*mine, [message, _standing(room, participant=inside)]) for inside in (True, False)}
         for one in self._hearing(mine):
             user = await one.listener.caller()
