@@ -44,7 +44,8 @@ from handlers.outgoing.scopes import hook_scopes
 from handlers.targets import AllowList
 from storage.clock import Clock
 from storage.ports import Store
-from storage.sqlite.connect import connect, pending_migrations, translated
+from storage.sqlite.connect import connect, translated
+from storage.sqlite.migrating import pending_migrations
 from storage.sqlite.store import open_store
 from storage.sqlite.upkeep import backup, check
 from storage.vault import Vault, load_key_file, parse_keys

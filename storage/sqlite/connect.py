@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
-from storage.errors import Corrupt, Gone, NewerVersion, ReadOnly, StorageError, StorageFull, Taken, Unavailable
-from storage.sqlite.schema import migrations
+from storage.errors import Corrupt, Gone, ReadOnly, StorageError, StorageFull, Taken, Unavailable
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process, such as the CLI beside a running server (decision 28)."""
@@ -87,25 +84,3 @@ def make_durable(connection: sqlite3.Connection, path: Path) -> None:
         found = tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings)
     if found != ("wal", 2, 1):
         raise Unavailable(f"The database must run with WAL, synchronous=FULL and foreign keys; it runs with {found}.")
-
-
-def pending_migrations(connection: sqlite3.Connection, path: Path) -> list[str]:
-    """Return the names of the pending migrations; raise NewerVersion for a file we do not know."""
-    with translated(path):
-        database = Database(connection)
-        pending = [migration.name for migration in migrations.pending(database)]
-        applied = {migration.name for migration in migrations.applied(database)}
-        tables = set(database.table_names()) - {migrations.migrations_table}
-    with Database(memory=True) as nothing:
-        known = {migration.name for migration in migrations.pending(nothing)}
-    if applied - known:
-        raise NewerVersion(f"{path}: {(NewerVersion.__doc__ or '').strip()}")
-    if tables and not applied:
-        raise Corrupt(f"{path}: {(Corrupt.__doc__ or '').strip()}")
-    return pending
-
-
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply every pending migration, each in a transaction of its own."""
-    with translated(path):
-        migrations.apply(Database(connection))

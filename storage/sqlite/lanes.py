@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from storage.ids import IntegrationId, LaneId
 from storage.records.integration import Hook, OutgoingHook
-from storage.sqlite.schema import IDLE
 from storage.vault import Vault
 
+IDLE = 1 << 62
+"""`lane.next_at` of a lane with nothing to do: later than any time, so that one plain index serves."""
 DUE = """
 UPDATE lane SET next_at = max(?2, not_before, coalesce(
   (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""

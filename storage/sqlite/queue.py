@@ -13,8 +13,7 @@ from storage.records.integration import OutgoingHook
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.sqlite import rows
 from storage.sqlite.apply import Applier
-from storage.sqlite.lanes import Lane
-from storage.sqlite.schema import IDLE
+from storage.sqlite.lanes import IDLE, Lane
 from storage.vault import Vault
 
 POISON_RECEIVES = 20

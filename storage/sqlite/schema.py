@@ -4,9 +4,6 @@ from sqlite_utils import Database, Migrations
 
 migrations = Migrations("patchbay")
 
-IDLE = 1 << 62
-"""`lane.next_at` of a lane with nothing to do: later than any time, so that one plain index serves."""
-
 _FOUNDATION = """
 CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE probe (id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;

@@ -30,9 +30,10 @@ from storage.records.workspace import Workspace, WorkspaceKind
 from storage.sqlite import audits, connected, history, pendings, reads, upkeep
 from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
-from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, migrate, pending_migrations, translated
+from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, translated
 from storage.sqlite.engine import Engine, Opening, start
 from storage.sqlite.known_hooks import KnownHooks
+from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
 from storage.sqlite.transactions import Job
 from storage.sqlite.writer import ThreadWriter, Writer
