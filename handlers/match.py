@@ -17,21 +17,19 @@ _RELATIVE = re.compile(r"(?:/|[^/\\:]+/)[^/\\]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+_NAMES: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    dict: "object",
+}
+
+
 def type_name(value: object) -> str:
     """Return the JSON name of the type of a value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case Mapping():
-            return "object"
-        case _:
-            return "array"
+    return _NAMES.get(type(value), "array")
 
 
 def wrong_type(value: object, expected: str, field: str = "") -> str:

@@ -56,6 +56,27 @@ def test_the_checks_agree_with_the_standard_library(soup: str, times: int) -> No
         assert result == expected or (isinstance(result, BodyFault) and "nested deeper" in result.text)
 
 
+DIGITS = st.text("0123456789", min_size=1, max_size=420)
+NUMBERS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "-"]),
+    DIGITS.map(lambda digits: digits.lstrip("0") or "0"),
+    st.sampled_from(["", ".5", ".0", f".{'3' * 120}"]),
+    st.sampled_from(["", "e5", "E+30", "e-30", "e299", "e308", "E-308", "e0400", "e-999"]),
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(NUMBERS, st.sampled_from(["[{}, 1]", '{{"1e999": {}}}', '["1e999\\"", {}]']))
+def test_numbers_are_exact_or_refused(number: str, around: str) -> None:
+    """An integer of any size is that integer; what would be infinite is refused, wherever it stands."""
+    text = around.format(number)
+    expected = json.loads(text)
+    finite = json.loads(number) not in (float("inf"), float("-inf"))
+    result = parse_json(text)
+    assert repr(result) == repr(expected) if finite else isinstance(result, BodyFault) and "finite" in result.text
+
+
 @pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 @pytest.mark.parametrize("case", [case for case in PURE if sum(n * len(u) for u, n in case["body"]) > 500_000])
 def test_a_full_size_body_holds_the_loop_for_a_moment_only(case: Case) -> None:
