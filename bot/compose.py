@@ -150,6 +150,7 @@ def _wire(
         store, deliver, clock, pace, concurrency=settings.outgoing_concurrency, deadline_s=settings.outgoing_timeout_s
     )
     store.subscribe(worker.heard)
+    stream.on_elsewhere(worker.heard)
     store.on_queued(worker.queued)
 
     async def changed_elsewhere() -> None:

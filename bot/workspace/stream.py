@@ -86,6 +86,7 @@ class Stream:
         self.last = last
         self._subscriptions: set[Subscription] = set()
         self._reading: asyncio.Task[None] | None = None
+        self._elsewhere: list[Callable[[Sequence[Event]], None]] = []
         store.subscribe(self._heard)
 
     @asynccontextmanager
@@ -107,10 +108,16 @@ class Stream:
         finally:
             self._subscriptions.discard(subscription)
 
+    def on_elsewhere(self, listener: Callable[[Sequence[Event]], None]) -> None:
+        """Tell a listener, too, what other processes have committed; it may hear events of our own with it."""
+        self._elsewhere.append(listener)
+
     async def read_elsewhere(self) -> bool:
         """Publish events another process has committed (decision 28); tell whether there were any."""
         before = self.last
         while found := await self._store.events_after(self.last):
+            for listener in self._elsewhere:
+                listener(found)
             for event in found:
                 self._publish(event)
         return self.last > before
