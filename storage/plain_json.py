@@ -25,10 +25,7 @@ def write_bytes(value: object) -> bytes:
 
 def write_struct(value: msgspec.Struct) -> str:
     """Write a record with its fields as keys."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except (OverflowError, UnicodeEncodeError):  # as above
-        return write(msgspec.structs.asdict(value))
+    return msgspec.json.encode(value).decode()
 
 
 def read(text: str | bytes) -> Any:

@@ -121,7 +121,7 @@ class HookRoutes:
                 return answer(UNAVAILABLE, 503, left)
             result = await self._receive.deliver(hook, poster, received, body)
         except Gone:  # the hook was removed since it was looked up
-            return self._refused(UNKNOWN, 404)
+            return self._refused(UNKNOWN, 404, left)
         self._metrics.hook_request(result.verdict)
         return self._ready.success(request, left) if result.error is None else failure(result.error, headers=left)
 
@@ -156,9 +156,9 @@ class HookRoutes:
             return self._refused(UNKNOWN, 404)
         return self._refused(text, status)
 
-    def _refused(self, text: str, status: int) -> web.Response:
+    def _refused(self, text: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
         self._metrics.hook_request("refused")
-        return failure(text, status)
+        return failure(text, status, headers)
 
     def _limited(self, allowance: Allowance) -> web.Response:
         self._metrics.hook_request("limited")

@@ -51,6 +51,7 @@ class _Written(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         await request.writer.write(self._data)
+        await request.writer.drain()  # who sends without reading has to wait
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -101,7 +101,7 @@ class Posting:
         places: dict[RoomId, _Place] = {}
         for destination in destinations:
             place: _Place | Fault | None = await self._directory.remembered(
-                ("open", destination, poster.id), partial(self._open, destination, poster)
+                ("open", destination, poster.id, poster.role), partial(self._open, destination, poster)
             )
             if place is None:
                 place = await self._place(destination, poster)

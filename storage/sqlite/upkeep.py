@@ -29,7 +29,8 @@ _NOT_LAST = "id < (SELECT max(id) FROM delivery)"
 
 _AGES: tuple[tuple[str, int], ...] = (
     (_OLDEST.format("attempt", "rowid", "updated_at", ""), 30),
-    (_OLDEST.format("hook_request", "rowid", "at", ""), 30),
+    # by id, which tells the time: a request stands in the row of the one that made room for it
+    (_OLDEST.format("hook_request", "id", "at", ""), 30),
     (_OLDEST.format("dedup", "seq", "at", ""), 8),
     (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state IN ('delivered', 'discarded') AND {_NOT_LAST}"), 30),
     (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state = 'dead' AND {_NOT_LAST}"), 90),

@@ -1,11 +1,15 @@
 """Where incoming hooks post: destinations, who may enter, what is made on the way (`rocketchat.md` §5.2)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+from bot.workspace.posting import Prepared, plain
+from handlers.errors import Fault
 from storage.ids import UserId
 from storage.records.event import EventKind
 from storage.records.room import direct_room_id
+from storage.records.user import Role
 from tests.hook_door import OK, door, failed, open_door, owner, texts
 from tests.server import Server
 
@@ -113,6 +117,20 @@ async def test_a_read_only_room_is_for_its_managers(server: Server) -> None:
     assert await bot.send({"text": "x"}) == failed("You can't send messages because the room is readonly.")
     assert "rocket.cat" not in await members(server, quiet)
     assert await boss.send({"text": "x"}) == (200, OK)
+
+
+async def test_a_read_only_room_asks_for_the_role_of_each_post(server: Server) -> None:
+    """What an admin was let into is not open to the same person without that role (decision 22)."""
+    quiet = await make(server, "channels", "quiet")
+    await server.post("channels.setReadOnly", {"roomId": quiet, "readOnly": True})
+    await server.post("channels.invite", {"roomId": quiet, "userId": "rocket.cat"})
+    member = await server.services.store.user(UserId("rocket.cat"))
+    assert member is not None
+    posting = server.services.posting
+    assert isinstance(await posting.prepare(plain("x"), replace(member, role=Role.ADMIN), ["#quiet"]), Prepared)
+    refused = await posting.prepare(plain("x"), member, ["#quiet"])
+    assert isinstance(refused, Fault)
+    assert "readonly" in refused.bare
 
 
 async def told(server: Server) -> list[str]:

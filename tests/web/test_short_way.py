@@ -6,8 +6,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_urldispatcher import MatchInfoError, UrlDispatcher, UrlMappingMatchInfo
 
+from bot.web.ready import Ready
 from handlers.rocketchat.views import JsonObject
+from storage.clock import SystemClock
 from tests.server import Server, serving
 
 BODY = b'{"text":"by the short way"}'
@@ -35,9 +41,28 @@ def path_of(server: Server) -> str:
     return urlsplit(server.hook).path
 
 
+def without_the_router(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every address be unknown to the router."""
+
+    async def unknown(*_: object) -> UrlMappingMatchInfo:
+        return MatchInfoError(web.HTTPNotFound())
+
+    monkeypatch.setattr(UrlDispatcher, "resolve", unknown)
+
+
 async def posted(server: Server) -> list[JsonObject]:
     messages: list[JsonObject] = (await server.get("channels.history", roomId="GENERAL"))["messages"]
     return [message for message in messages if message["msg"] == "by the short way"]
+
+
+async def test_a_usual_post_is_not_routed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the router does not know is served all the same, and only that."""
+    with monkeypatch.context() as patched:
+        without_the_router(server, patched)
+        short = await ask(server, f"POST {path_of(server)} HTTP/1.1")
+        long = await ask(server, f"POST {path_of(server)}?from=ci HTTP/1.1")
+    assert (short[0], long[0]) == ("HTTP/1.1 200 OK", "HTTP/1.1 404 Not Found")
+    assert len(await posted(server)) == 1
 
 
 @pytest.mark.parametrize("limit", [0, 5])
@@ -95,3 +120,30 @@ async def test_requests_sent_ahead_are_answered_in_turn(server: Server) -> None:
     finally:
         writer.close()
     assert len(await posted(server)) == 3
+
+
+async def test_who_does_not_read_is_not_read_from() -> None:
+    """While a connection takes no more answers, the next request on it waits: nothing piles up for it."""
+    ready, begun, paused = Ready(SystemClock()), list[str](), asyncio.Event()
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        begun.append(request.path)
+        if request.path == "/first":
+            request.protocol.pause_writing()  # what the transport does when its buffer is full
+            protocols.append(request.protocol)
+            paused.set()
+        return ready.success(request, {})
+
+    protocols: list[RequestHandler[web.Request]] = []
+    app = web.Application()
+    app.router.add_get("/{name}", take)
+    async with TestServer(app, host="127.0.0.1") as running, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(running.host, running.port)
+        writer.write(b"".join(b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"first", b"second")))
+        await paused.wait()
+        assert await reader.readuntil(b'{"success":true}')
+        assert begun == ["/first"]
+        protocols[0].resume_writing()
+        assert await reader.readuntil(b'{"success":true}')
+        assert begun == ["/first", "/second"]
+        writer.close()

@@ -9,7 +9,7 @@ import pytest
 
 from storage.clock import Millis
 from storage.errors import VaultError
-from storage.ids import GENERAL, EventSeq, MessageId
+from storage.ids import GENERAL, EventSeq, IntegrationId, MessageId, timed_id
 from storage.ports import Store
 from storage.records.audit import AuditFilter
 from storage.records.changes import Changes
@@ -92,6 +92,24 @@ async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what
     assert await there()
     await purge_all(store, NOON + days * DAY_MS + 1)
     assert not await there()
+
+
+async def test_an_old_request_goes_however_many_busy_hooks_there_are(store: Store) -> None:
+    """Requests that took the places of older ones do not stand between the purge and an old one (decision 33)."""
+    quiet, later = incoming(id=IntegrationId("65e2f0b72dd9f928ada3e440")), Millis(NOON + 31 * DAY_MS)
+    busy = [incoming(id=IntegrationId(f"{number:024x}")) for number in range(3)]
+    await store.commit(Changes(new_hooks=(*busy, quiet)))
+
+    async def receive(at: Millis) -> None:
+        requests = [request(id=timed_id(at), integration_id=hook.id, at=at) for hook in busy for _ in range(200)]
+        await asyncio.gather(*[store.commit(Changes(request=one)) for one in requests])
+
+    await receive(NOON)
+    await store.commit(Changes(request=request(id=timed_id(NOON), integration_id=quiet.id)))
+    await receive(later)
+    await purge_all(store, later)
+    assert await store.requests(quiet.id) == []
+    assert [await store.requests_count(hook.id) for hook in busy] == [200] * 3
 
 
 async def test_a_purge_goes_in_slices_and_ends(store: Store) -> None:
