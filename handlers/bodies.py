@@ -83,7 +83,8 @@ def parse_json(data: bytes | str, *, what: str = "The body") -> object | BodyFau
     """Read one strict JSON text in UTF-8; of duplicate keys the last wins (decision 39).
 
     Refused: NaN and infinities however they are spelled, integers over 4,300 digits (the interpreter's own
-    limit), lone surrogates, and what exceeds `MAX_DEPTH` or `MAX_CONTAINERS`. `what` begins the texts: body or field.
+    limit; beyond 64 bits, any integer that stands among more than `MOST_EXACT_VALUES`), lone surrogates, and what
+    exceeds `MAX_DEPTH` or `MAX_CONTAINERS`. `what` begins the texts: body or field.
     """
     try:
         raw, text = (data.encode(), data) if isinstance(data, str) else (data, data.decode())
@@ -99,10 +100,10 @@ def parse_json(data: bytes | str, *, what: str = "The body") -> object | BodyFau
     except orjson.JSONDecodeError as error:  # what is wrong, or an integer of hundreds of digits
         reason = f"{what} is not valid JSON: {error}"
     else:
-        if _LONG_NUMBER not in raw.translate(_DIGITS_TO_ZERO):
+        if not _holds_long_integer(raw):
             return value
         # of an integer beyond 64 bits a float has been made
-        reason = f"{what} holds an integer of 19 digits or more among very many values; send it as text."
+        reason = f"{what} holds an integer of 20 digits among more than {MOST_EXACT_VALUES:,} values; send it as text."
     return _parse_exactly(raw, text, what, reason)
 
 
@@ -114,7 +115,8 @@ def _parse_exactly(raw: bytes, text: str, what: str, reason: str) -> object | Bo
     literals = _outside_strings(raw)
     if literals.count(b",") > MOST_EXACT_VALUES:
         return BodyFault(400, reason)
-    if any(math.isinf(float(number)) for number in set(_LARGE_FLOAT.findall(literals))):
+    numbers = b"," + literals.translate(None, _NOT_OF_NUMBERS)
+    if any(math.isinf(float(number)) for number in set(_LARGE_FLOAT.findall(numbers))):
         return _not_finite(what)
     if ("\\ud" in text or "\\uD" in text) and _LONE_SURROGATE.search(text.replace("\\\\", "__")):
         return BodyFault(400, f"{what} holds half a surrogate pair; send whole characters.")
@@ -182,14 +184,25 @@ def _not_finite(what: str) -> BodyFault:
 
 # without a function for floats, which would be called for each of them
 _EXACT: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-# Whatever may be infinite: a long exponent, or a number of a hundred digits. It begins where a number does and takes
-# digits without giving any back, so that a scan stays linear.
+# Brackets, blanks and words: between numbers a comma or colon stays.
+_NOT_OF_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789.eE+-,:"))
+# Whatever may be infinite: a long exponent, or a number of a hundred digits. It begins with what stands before a number
+# and takes digits without giving any back, so that a scan stays linear.
 _LARGE_FLOAT: Final = re.compile(
-    rb"(?<![0-9.])(?:[0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}"
+    rb"[^0-9.eE+]([0-9]++(?:\.[0-9]++)?[eE]\+?[0-9]{3,}"
     rb"|[0-9]{100,}+(?:\.[0-9]++(?:[eE][+-]?[0-9]++)?|[eE][+-]?[0-9]++))"
 )
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"0" * 9)
-_LONG_NUMBER: Final = b"0" * 19
+_LONG: Final = b"0" * 19
+# All of 19 digits fit without a sign. What stands before the digits comes first, so that fractions are passed quickly.
+_LONG_INTEGER: Final = re.compile(rb"[^.eE+0](?:0|(?<=-))0{19}")
+
+
+def _holds_long_integer(raw: bytes) -> bool:
+    """Tell whether a JSON text may hold an integer beyond 64 bits: digits in strings and fractions are none."""
+    if _LONG not in raw.translate(_DIGITS_TO_ZERO):
+        return False
+    return _LONG_INTEGER.search(b" " + _outside_strings(raw).translate(_DIGITS_TO_ZERO)) is not None
 
 
 def _shape_fault(data: bytes, what: str) -> BodyFault | None:
