@@ -1,10 +1,17 @@
-"""Fixtures every kind of test may ask for."""
+"""Fixtures every kind of test may ask for, and the search of the whole run's output for secrets."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import whole_run
+from tests.whole_run import pytest_runtest_logreport, pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_runtest_logreport", "pytest_sessionfinish", "pytest_terminal_summary", "server"]
+
+whole_run.begin()  # before anything else is imported
 
 if TYPE_CHECKING:
     from tests.server import Server

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests import whole_run
+
 ROOT = Path(__file__).resolve().parents[1]
 READY = "Patchbay is ready at "
 PATCHBAY = (sys.executable, "-m", "bot")
@@ -27,7 +29,7 @@ def patchbay(
     *arguments: str | Path, settings: Mapping[str, str] | None = None, typed: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; `typed` is its standard input."""
-    return subprocess.run(
+    done = subprocess.run(
         [*PATCHBAY, *map(str, arguments)],
         cwd=ROOT,
         env=environment(settings),
@@ -38,6 +40,13 @@ def patchbay(
         timeout=60,
         check=False,
     )
+    whole_run.keep(done.stderr)
+    return done
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes a process has started from its main thread, as the writer is."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class ServerProcess:
@@ -85,9 +94,16 @@ class ServerProcess:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """End it with SIGKILL, as a crash would; its writer finishes what it has in hand."""
         self._process.kill()
         self._process.wait(timeout=10)
+
+    def kill_writer(self) -> list[int]:
+        """End the process that writes its database with SIGKILL, whatever it has in hand; return who was killed."""
+        killed = children(self.pid)
+        for child in killed:
+            os.kill(child, signal.SIGKILL)
+        return killed
 
     def stop(self) -> int:
         """End it with SIGTERM; returns its exit code, and raises when it takes over 10 s."""
@@ -108,4 +124,5 @@ class ServerProcess:
             self.kill()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        whole_run.keep(self.errors)
         self._errors.close()
