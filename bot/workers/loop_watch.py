@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
@@ -15,14 +16,14 @@ BEAT_S = 0.001
 DEEPEST = 12
 """Frames of the stack that are reported, innermost last."""
 
-Report = Callable[[float, list[str]], None]
-"""Takes how many milliseconds the loop stood still, and where it stood."""
+Report = Callable[[float, float, list[str]], None]
+"""Takes how many milliseconds the loop stood still, how many of them its thread worked, and where it stood."""
 
 
-def log_stall(milliseconds: float, stack: list[str]) -> None:
-    """Write one line for a stall."""
+def log_stall(milliseconds: float, worked_ms: float, stack: list[str]) -> None:
+    """Write one line for a stall; what it did not work it waited for a processor or another thread."""
     log = structlog.get_logger("patchbay.loop")
-    log.warning("loop blocked", duration_ms=round(milliseconds, 1), stack=stack)
+    log.warning("loop blocked", duration_ms=round(milliseconds, 1), worked_ms=round(worked_ms, 1), stack=stack)
 
 
 class LoopWatch:
@@ -40,7 +41,7 @@ class LoopWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         stopped = threading.Event()
-        self._beat = self._clock.monotonic()
+        self._beat, worked = self._clock.monotonic(), time.thread_time()
         watcher = threading.Thread(
             target=self._watch, args=(threading.get_ident(), stopped), name="patchbay-loop-watch", daemon=True
         )
@@ -50,9 +51,10 @@ class LoopWatch:
                 await asyncio.sleep(BEAT_S)
                 now = self._clock.monotonic()
                 late, self._beat = now - self._beat - BEAT_S, now
+                work, worked = time.thread_time() - worked, time.thread_time()
                 stack, self._stack = self._stack, None
                 if late > self._longest_s:
-                    self._report(late * 1000, stack or [])
+                    self._report(late * 1000, work * 1000, stack or [])
         finally:
             stopped.set()
 

@@ -29,6 +29,7 @@ FIGURES: dict[str, Measurement] = {
 }
 FULL_LIMIT_S = 2700
 QUICK_LIMIT_S = 300
+QUICK_S = 120
 REAL_DISK = Path("/var/tmp")  # /tmp is memory on many systems
 
 
@@ -50,11 +51,15 @@ def main() -> int:
         for name in options.figure or FIGURES:
             print(f"... {name}", file=sys.stderr, flush=True)
             figures[name] = FIGURES[name](bench)
+            for missed in (line for line in figures[name].lines if not line.ok):
+                print(f"    missed: {missed.what}, {missed.value:,.2f} {missed.unit}", file=sys.stderr, flush=True)
     lost = sum(figure.lost for figure in figures.values())
-    print(f"\n{table(figures)}\n\nLost in all: {lost}. Took {time.monotonic() - began:.0f} s.")
+    took = time.monotonic() - began
+    late = f" A quick run has to end within {QUICK_S} s." if options.quick and took > QUICK_S else ""
+    print(f"\n{table(figures)}\n\nLost in all: {lost}. Took {took:.0f} s.{late}")
     if options.json:
         write_json(options.json, host, figures)
-    return 0 if all(line.ok for figure in figures.values() for line in figure.lines) else 1
+    return 0 if not late and all(line.ok for figure in figures.values() for line in figure.lines) else 1
 
 
 def _options() -> argparse.Namespace:

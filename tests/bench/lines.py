@@ -43,6 +43,8 @@ class Line:
     peer: float | None = None
     peer_name: str = ""
     note: str = ""
+    faults: str = ""
+    """What went wrong while it was measured: answers that refuse come fast, so with any the bar is not met."""
 
     @property
     def ratio(self) -> float | None:
@@ -52,7 +54,7 @@ class Line:
     def ok(self) -> bool:
         if self.bar is None:
             return True
-        return self.bar.met(self.value if self.ratio is None else self.ratio)
+        return not self.faults and self.bar.met(self.value if self.ratio is None else self.ratio)
 
     @property
     def verdict(self) -> str:

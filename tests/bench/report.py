@@ -21,8 +21,8 @@ def table(figures: Mapping[str, Figure]) -> str:
     for figure in figures.values():
         for line in figure.lines:
             place += 1
-            if line.note:
-                drawn.insert(place, f"    {line.note}")
+            if below := "; ".join(filter(None, (line.note, line.faults))):
+                drawn.insert(place, f"    {below}")
                 place += 1
     return "\n".join(drawn)
 

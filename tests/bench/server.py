@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +38,9 @@ class Workspace:
         return file.stat().st_size / 1e6 if file.exists() else 0.0
 
 
-def serving(data: Path) -> ServerProcess:
+def serving(data: Path, more: Mapping[str, str] | None = None) -> ServerProcess:
     """Return the server of a data folder, to be entered."""
-    return ServerProcess(data, SETTINGS)
+    return ServerProcess(data, {**SETTINGS, **(more or {})})
 
 
 def first_start(data: Path) -> Workspace:

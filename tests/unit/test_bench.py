@@ -21,6 +21,7 @@ from tests.bench.report import table
         (Line(what="x", value=9, unit="ms", bar=AtMost(2), peer=4), "FAIL"),
         (Line(what="x", value=9, unit="ms", bar=AtMost(2), peer=0), "FAIL"),
         (Line(what="x", value=9, unit="ms"), ""),
+        (Line(what="x", value=5, unit="ms", bar=AtMost(5), faults="1 refused, 0 broken"), "FAIL"),
     ],
 )
 def test_a_bar_is_for_the_ratio_where_there_is_a_peer(line: Line, verdict: str) -> None:

@@ -1,6 +1,7 @@
 """The debug mode that names what blocks the event loop."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,12 +22,12 @@ def spin(clock: SystemClock, seconds: float) -> None:
 @pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
 async def test_what_blocks_the_loop_is_named() -> None:
     """A stall is reported with its length and the function the loop stood in."""
-    clock, stalls = SystemClock(), list[tuple[float, list[str]]]()
+    clock, stalls = SystemClock(), list[tuple[float, float]]()
     reported = asyncio.Event()
 
-    def report(milliseconds: float, stack: list[str]) -> None:
+    def report(milliseconds: float, worked_ms: float, stack: list[str]) -> None:
         if any("spin" in place for place in stack):
-            stalls.append((milliseconds, stack))
+            stalls.append((milliseconds, worked_ms))
             reported.set()
 
     watching = asyncio.create_task(LoopWatch(clock, 20, report).run())
@@ -39,7 +40,28 @@ async def test_what_blocks_the_loop_is_named() -> None:
                 break
     watching.cancel()
     await asyncio.wait([watching])
-    assert 150 < stalls[0][0] < 2_000
+    stood, worked = stalls[0]
+    assert 150 < stood < 2_000
+    assert worked > 50  # less than it stood where others keep the processor
+
+
+async def test_what_waits_has_not_worked() -> None:
+    """A loop that is kept from its work, not busy with it, stood still all the same and worked next to nothing."""
+    stalls, reported = list[tuple[float, float]](), asyncio.Event()
+
+    def report(milliseconds: float, worked_ms: float, _: list[str]) -> None:
+        if milliseconds > 100:
+            stalls.append((milliseconds, worked_ms))
+            reported.set()
+
+    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
+    await asyncio.sleep(0)  # it begins
+    threading.Event().wait(0.15)
+    async with asyncio.timeout(5):
+        await reported.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert stalls[0][1] < 50
 
 
 async def test_a_server_runs_with_the_watch(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ async def test_who_does_not_read_is_not_read_from() -> None:
             paused.set()
         return ready.success(request, {})
 
-    protocols: list[RequestHandler[web.Request]] = []
+    protocols: list[RequestHandler] = []
     app = web.Application()
     app.router.add_get("/{name}", take)
     async with TestServer(app, host="127.0.0.1") as running, asyncio.timeout(10):

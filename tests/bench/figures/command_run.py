@@ -25,13 +25,13 @@ def measure(bench: Bench) -> Figure:
         assert "bench" in str(shown), shown
         shot = fire(Load(url=url, body=COMMAND, connections=CONNECTIONS, seconds=bench.pick(10, 3), headers=owner))
         server.stop()
-    note = "; ".join(filter(None, (f"{shot.rate:,.0f} runs/s", shot.faults)))
     line = Line(
         what=f"`in list` of {HOOKS:,} hooks, {CONNECTIONS} connections, p99",
         value=shot.p99_ms,
         unit="ms",
         bar=SLOWEST_MS,
-        note=note,
+        note=f"{shot.rate:,.0f} runs/s",
+        faults=shot.faults,
     )
     return Figure((line,))
 

@@ -6,7 +6,7 @@ import time
 from tests.bench.bench import Bench
 from tests.bench.children import call, listening
 from tests.bench.fill import add_hooks, opened, outgoing_hooks, posted_event, queue_up
-from tests.bench.lines import AtMost, Figure, Line
+from tests.bench.lines import AtLeast, AtMost, Figure, Line
 from tests.bench.server import Workspace, first_start, login, serving
 from tests.scenarios.stored import rows
 
@@ -35,14 +35,15 @@ def measure(bench: Bench) -> Figure:
             time.sleep(WATCH_S)
             server.stop()
         arrived = call("GET", f"{receiver}/control/report")
-    [(left,)] = rows(workspace.data, "SELECT count(*) FROM delivery WHERE state = 'queued'")
+    states = dict(rows(workspace.data, "SELECT state, count(*) FROM delivery GROUP BY state"))
     late = sum(1 for _, at, _ in arrived if at > answered + ON_THE_WIRE_NS)
     note = f"{queued:,} queued before, {len(arrived):,} calls made"
     return Figure(
         (
             Line(what=f"with {QUEUED:,} queued", value=took_ms, unit="ms", bar=SLOWEST_MS, note=note),
             Line(what="calls that start after it", value=late, unit="", bar=AtMost(0)),
-            Line(what="deliveries that stay queued", value=left, unit="", bar=AtMost(0)),
+            Line(what="deliveries that stay queued", value=states.get("queued", 0), unit="", bar=AtMost(0)),
+            Line(what="deliveries discarded by it", value=states.get("discarded", 0), unit="", bar=AtLeast(QUEUED)),
         )
     )
 

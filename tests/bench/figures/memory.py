@@ -1,43 +1,84 @@
-"""Memory under a steady load: what comes in is posted, relayed and settled, and nothing of it stays."""
+"""A server as it usually runs, for ten minutes: its memory stays flat, and no work keeps its loop for long."""
 
+import asyncio
+import json
 import time
 from statistics import median
 
 from tests.bench.bench import BODY, Bench
 from tests.bench.children import listening
+from tests.bench.fill import add_hooks, incoming_hooks, opened, posted_event
 from tests.bench.lines import AtMost, Figure, Line
 from tests.bench.load import Load, loading
-from tests.bench.server import first_start, login, memory_mb, outgoing_hook, serving
+from tests.bench.server import Workspace, first_start, login, memory_mb, outgoing_hook, serving
 
 RATE = 500
 """Posts a second, each of them relayed: far below what the server can do, as a server usually runs."""
+COMMANDS = 5
+"""Lists of hooks a second beside them."""
+HOOKS = 200
 SAMPLE_S = 1.0
-GROWTH = AtMost(1.1)
+GROWTH = AtMost(1.05)
 """The contract says flat; this is what we call so."""
+SETTLING = AtMost(1.1)
+"""The same for a quick run, which ends before everything has its size."""
+LONGEST_WORK_MS = AtMost(10)
+COMMAND = '{"command":"hook","params":"in list","roomId":"GENERAL"}'
 
 
 def measure(bench: Bench) -> Figure:
     """Compare the last fifth of a load of ten minutes with its second fifth; the first fills caches."""
     seconds = bench.pick(600, 10)
     workspace = first_start(bench.data("memory"))
+    asyncio.run(_prepared(workspace))
     samples: list[float] = []
-    with listening("receiver") as receiver, serving(workspace.data) as server:
-        outgoing_hook(server.url, login(server.url), f"{receiver}/in")
-        load = Load(url=server.url + workspace.hook_path, body=BODY, connections=16, seconds=seconds, rate=RATE)
+    watched = {"PATCHBAY_LOOP_WATCH_MS": "10"}
+    with listening("receiver") as receiver, serving(workspace.data, watched) as server:
+        owner = login(server.url)
+        outgoing_hook(server.url, owner, f"{receiver}/in")
+        posts = Load(url=server.url + workspace.hook_path, body=BODY, connections=16, seconds=seconds, rate=RATE)
+        url = f"{server.url}/api/v1/commands.run"
+        lists = Load(url=url, body=COMMAND, connections=2, seconds=seconds, rate=COMMANDS, headers=owner)
         began = time.monotonic()
-        with loading(load) as underway:
+        with loading(posts, lists) as underway:
             while not underway.ended(SAMPLE_S) and time.monotonic() - began < 2 * seconds:
                 samples.append(memory_mb(server.pid))
-            shot = underway.finish()
+            shot, listed = underway.finish_all()
         server.stop()
+        stalls = _stalls(server.errors)
+    faults = "; ".join(filter(None, (shot.faults, listed.faults, "" if samples[0] else "the system does not tell")))
     fifth = max(1, len(samples) // 5)
-    line = Line(
-        what=f"after {seconds / 60:.1f} min of {RATE}/s relayed",
-        value=median(samples[-fifth:]),
-        unit="MB",
-        bar=GROWTH,
-        peer=median(samples[fifth : 2 * fifth]),
-        peer_name="early",
-        note="; ".join(filter(None, (f"answered {shot.rate:,.0f}/s", shot.faults))),
+    waits = [stood for stood, worked, _ in stalls if worked <= LONGEST_WORK_MS.limit]
+    longest = max(stalls, key=lambda stall: stall[1], default=(0.0, 0.0, "nowhere"))
+    lines = (
+        Line(
+            what=f"memory after {seconds / 60:.1f} min of {RATE}/s relayed",
+            value=median(samples[-fifth:]),
+            unit="MB",
+            bar=SETTLING if bench.quick else GROWTH,
+            peer=median(samples[fifth : 2 * fifth]),
+            peer_name="early",
+            note=f"answered {shot.rate:,.0f} posts and {listed.rate:.0f} lists of hooks a second",
+            faults=faults,
+        ),
+        Line(
+            what="longest work on the event loop meanwhile",
+            value=longest[1],
+            unit="ms",
+            bar=LONGEST_WORK_MS,
+            note=f"at {longest[2]}; {len(waits)} times it had to wait as long, {max(waits, default=0):.0f} ms at most",
+        ),
     )
-    return Figure((line,))
+    return Figure(lines)
+
+
+async def _prepared(workspace: Workspace) -> None:
+    hooks = incoming_hooks(posted_event(workspace.data).org_id, HOOKS)
+    async with opened(workspace.data) as store:
+        await add_hooks(store, hooks)
+
+
+def _stalls(log: str) -> list[tuple[float, float, str]]:
+    """Return for each time the loop stood still: milliseconds in all, those it worked, and the place."""
+    found = [json.loads(line) for line in log.splitlines() if '"loop blocked"' in line]
+    return [(one["duration_ms"], one["worked_ms"], (one["stack"] or ["unknown"])[-1]) for one in found]

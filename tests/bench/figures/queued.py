@@ -56,7 +56,7 @@ class Working:
     memory_mb: float
     wal_mb: float
     slowest_ms: float
-    """The slowest `/ready`, which writes."""
+    """The slowest `/ready`, which writes once a second."""
 
 
 def measure(bench: Bench) -> Figure:
