@@ -36,7 +36,8 @@ def measure(bench: Bench) -> Figure:
         ]
         peers, plains, with_ids = (list(shots) for shots in zip(*found, strict=True))
         lost = max(0, sum(shot.ok for shot in (*plains, *with_ids)) - (_stored(workspace) - before))
-        lost += sum(len(_missing(workspace, fire(replace(load, each=True)))) for load in loads[1:])
+        told = [fire(replace(load, each=True, prefix=f"told{place}-")) for place, load in enumerate(loads[1:])]
+        lost += sum(len(_missing(workspace, shot)) for shot in told)
         server.stop()
     partly = _partly_written(workspace) - whole
     ids_lost = max(0, sum(shot.ok for shot in with_ids) - _count(workspace, "dedup"))
