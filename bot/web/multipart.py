@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
+from itertools import count
 from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
@@ -73,10 +74,12 @@ class Form:
         if self._request.content_type != "multipart/form-data":
             raise BadForm(NOT_MULTIPART)
         reader = await self._read(self._request.multipart())
-        for _ in range(MOST_PARTS):
+        for number in count():
             part = await self._read(reader.next())
             if part is None:
                 return
+            if number == MOST_PARTS:
+                raise BadForm(Fault(f"The form has more than {MOST_PARTS} parts; send one file and its fields"))
             if not isinstance(part, BodyPartReader):
                 raise BadForm(Fault("A part of the form is multipart itself; send one file"))
             name, filename = _names(part)
@@ -84,7 +87,6 @@ class Form:
                 yield FilePart(name, filename, self._chunks(part))
             else:
                 yield TextPart(name, await self._text(part))
-        raise BadForm(Fault(f"The form has more than {MOST_PARTS} parts; send one file and its fields"))
 
     async def _chunks(self, part: BodyPartReader) -> AsyncIterator[bytes]:
         while chunk := await self._read(part.read_chunk(CHUNK_BYTES)):

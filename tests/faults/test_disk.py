@@ -3,24 +3,58 @@
 import asyncio
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from tests.faults.test_kill import TEXTS, Posts, in_room, load, started
-from tests.process import ServerProcess, patchbay
+from tests.faults.test_kill import TEXTS, Posts, first_start, in_room, load, settled, started
+from tests.process import patchbay
 from tests.scenarios.stored import rows
 
 SENDERS = 8
 FILLER = "x" * 20_000
+AT_ONCE = 16
+"""Calls of one hook under way at once (decision 44)."""
+STATES = "SELECT state, count(*) FROM delivery GROUP BY state"
+WITHOUT_DELIVERY = """
+    SELECT seq FROM event WHERE kind = 'message.posted' AND seq NOT IN (SELECT event_seq FROM delivery)"""
 
 
-def hook_path(server: ServerProcess) -> str:
-    (line,) = [line for line in server.first_start_lines if "/hooks/" in line]
-    return "/hooks/" + line.split("/hooks/")[1].split("'")[0].strip()
+@dataclass
+class Receiver:
+    """Takes the calls of an outgoing hook; answers them while its gate is open."""
+
+    url: str = ""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: Counter[str] = field(default_factory=Counter)
+    """How often it was called with each text, without its filler."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return what lets a server call it, however long the gate is shut."""
+        return {"PATCHBAY_ALLOW_TARGETS": self.url.split("/")[2], "PATCHBAY_OUTGOING_TIMEOUT_S": "60"}
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.calls[(await request.json())["text"].removesuffix(FILLER)] += 1
+        await self.gate.wait()
+        return web.Response()
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/in", receiver.take)
+    async with TestServer(app, host="127.0.0.1") as server:
+        receiver.url = str(server.make_url("/in"))
+        yield receiver
 
 
 @pytest.fixture
@@ -41,10 +75,11 @@ async def ready(http: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def test_a_full_disk_under_load(small_disk: Path) -> None:
-    """On a full disk posts get 503 with Retry-After and change nothing; it heals by itself and has lost nothing."""
+    """On a full disk posts get 503 and change nothing, while calls go on; it heals by itself and has lost nothing."""
     acknowledged: set[str] = set()
     refused: set[str] = set()
     healed = asyncio.Event()
+    data = small_disk / "data"
 
     async def sender(http: aiohttp.ClientSession, url: str, name: str) -> None:
         for number in range(10_000):
@@ -63,65 +98,94 @@ async def test_a_full_disk_under_load(small_disk: Path) -> None:
             if not healed.is_set():
                 await asyncio.sleep(0.02)
 
-    async with started(small_disk / "data", {}) as server, aiohttp.ClientSession() as http:
-        url = server.url + hook_path(server)
-        senders = [asyncio.create_task(sender(http, url, f"s{number}")) for number in range(SENDERS)]
-        async with asyncio.timeout(30):
-            while len(refused) < 5 * SENDERS:  # noqa: ASYNC110 # the senders signal nobody
-                await asyncio.sleep(0.01)
-            async with http.get(server.url + "/health") as response:
-                assert response.status == 200
-            async with http.get(server.url + "/ready") as response:
-                # its probe is small and may find room in what the log has already taken: both are the truth
-                assert (response.status == 200) is (await response.json())["storage"]
-            grow = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=64m", str(small_disk))
-            assert await grow.wait() == 0
-            healed.set()
-            await asyncio.gather(*senders)
-        async with asyncio.timeout(10):
-            # its last verdict holds for a second
-            while not await ready(http, server.url):  # noqa: ASYNC110 # the server signals nobody
-                await asyncio.sleep(0.05)
-        assert server.stop() == 0
-    stood = [text.removesuffix(FILLER) for (text,) in rows(small_disk / "data", TEXTS)]
+    async with receiving() as receiver:
+        path = await first_start(data, receiver.settings, receiver.url)
+        async with started(data, receiver.settings) as server, aiohttp.ClientSession() as http:
+            senders = [
+                asyncio.create_task(sender(http, server.url + path, f"! s{number}")) for number in range(SENDERS)
+            ]
+            async with asyncio.timeout(30):
+                while len(refused) < 5 * SENDERS:  # noqa: ASYNC110 # the senders signal nobody
+                    await asyncio.sleep(0.01)
+                async with http.get(server.url + "/health") as response:
+                    assert response.status == 200
+                async with http.get(server.url + "/ready") as response:
+                    # its probe is small and may find room in what the log has already taken: both are the truth
+                    assert (response.status == 200) is (await response.json())["storage"]
+                while receiver.calls.total() < AT_ONCE:  # noqa: ASYNC110 # nor do calls
+                    await asyncio.sleep(0.01)
+                queued = dict(rows(data, STATES))["queued"]
+                assert queued > AT_ONCE
+                receiver.gate.set()
+                while receiver.calls.total() == AT_ONCE:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                grow = await asyncio.create_subprocess_exec("mount", "-o", "remount,size=64m", str(small_disk))
+                assert await grow.wait() == 0
+                healed.set()
+                await asyncio.gather(*senders)
+            async with asyncio.timeout(10):
+                # its last verdict holds for a second
+                while not await ready(http, server.url):  # noqa: ASYNC110 # the server signals nobody
+                    await asyncio.sleep(0.05)
+            await settled(data)
+            assert server.stop() == 0
+    print(f"{len(acknowledged)} acknowledged, {len(refused)} refused, {queued} queued, {receiver.calls.total()} calls")
+    stood = [text.removesuffix(FILLER) for (text,) in rows(data, TEXTS)]
     assert len(stood) == len(set(stood))
     assert set(stood) == acknowledged
-    assert patchbay("db", "check", "--data", small_disk / "data").returncode == 0
+    assert rows(data, STATES) == [("delivered", len(acknowledged))]
+    # nobody crashed: what was called while its end could not be written is not called again
+    assert receiver.calls == Counter(acknowledged)
+    assert patchbay("db", "check", "--data", data).returncode == 0
 
 
 async def test_a_backup_under_load_is_restored(tmp_path: Path) -> None:
     """A backup made under load is sound, holds all that was acknowledged before it began, and a server runs on it."""
     data, copy, restored = tmp_path / "data", tmp_path / "copy", tmp_path / "restored"
     posts = Posts()
-    async with started(data, {}) as server:
-        path = hook_path(server)
-        loading = asyncio.create_task(load(server.url + path, posts))
-        while len(posts.acknowledged) < 300:  # noqa: ASYNC110 # the senders signal nobody
-            await asyncio.sleep(0.01)
-        before = set(posts.acknowledged)
-        made = await asyncio.to_thread(patchbay, "db", "backup", copy, "--data", data)
-        assert made.returncode == 0, made.stderr
-        after = len(posts.acknowledged)
-        loading.cancel()
-        with suppress(asyncio.CancelledError):
-            await loading
-        assert server.stop() == 0
-    assert after > len(before), "nothing was written beside the backup"
-    shutil.copytree(copy, restored)
-    shutil.copy2(data / "patchbay.key", restored)
-    checked = patchbay("db", "check", "--data", restored)
-    assert checked.returncode == 0, checked.stderr
-    texts = in_room(restored)
-    assert before - texts.keys() == set()
-    assert set(texts.values()) == {1}
-    # whole units: every message of the copy has its event and its request id, and nothing has one without it
-    counts = {table: rows(restored, f"SELECT count(*) FROM {table}")[0][0] for table in ("message", "dedup")}
-    assert counts["message"] == rows(restored, "SELECT count(*) FROM event WHERE kind = 'message.posted'")[0][0]
-    assert counts["dedup"] == sum(int(text.removeprefix("! ")) % 2 == 0 for text in texts)
-    used = next(text for text in texts if int(text.removeprefix("! ")) % 2 == 0)
-    async with started(restored, {}) as server, aiohttp.ClientSession() as http:
-        for text, count in ((used, len(texts)), ("fresh", len(texts) + 1)):
-            async with http.post(server.url + path, json={"text": text}, headers={"webhook-id": text}) as response:
-                assert response.status == 200, await response.text()
-            assert rows(restored, "SELECT count(*) FROM message") == [(count,)]
-        assert server.stop() == 0
+    async with receiving() as receiver:
+        receiver.gate.set()
+        path = await first_start(data, receiver.settings, receiver.url)
+        async with started(data, receiver.settings) as server:
+            loading = asyncio.create_task(load(server.url + path, posts))
+            while len(posts.acknowledged) < 300:  # noqa: ASYNC110 # the senders signal nobody
+                await asyncio.sleep(0.01)
+            receiver.gate.clear()  # the copy finds deliveries that have ended and others that have not
+            before = set(posts.acknowledged)
+            made = await asyncio.to_thread(patchbay, "db", "backup", copy, "--data", data)
+            assert made.returncode == 0, made.stderr
+            after = len(posts.acknowledged)
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
+            receiver.gate.set()
+            assert await asyncio.to_thread(server.stop) == 0  # beside the loop: the receiver answers meanwhile
+        assert after > len(before), "nothing was written beside the backup"
+        shutil.copytree(copy, restored)
+        shutil.copy2(data / "patchbay.key", restored)
+        checked = patchbay("db", "check", "--data", restored)
+        assert checked.returncode == 0, checked.stderr
+        texts = in_room(restored)
+        assert before - texts.keys() == set()
+        assert set(texts.values()) == {1}
+        # whole units: every message of the copy has its event, its delivery and its request id, and nothing else has
+        counts = {table: rows(restored, f"SELECT count(*) FROM {table}")[0][0] for table in ("message", "dedup")}
+        assert counts["message"] == rows(restored, "SELECT count(*) FROM event WHERE kind = 'message.posted'")[0][0]
+        assert counts["dedup"] == sum(int(text.removeprefix("! ")) % 2 == 0 for text in texts)
+        states = dict(rows(restored, STATES))
+        assert states.keys() == {"delivered", "queued"}
+        assert states["delivered"] + states["queued"] == counts["message"]
+        assert rows(restored, WITHOUT_DELIVERY) == []
+        used = next(text for text in texts if int(text.removeprefix("! ")) % 2 == 0)
+        called = receiver.calls.copy()
+        async with started(restored, receiver.settings) as server, aiohttp.ClientSession() as http:
+            for text, count in ((used, len(texts)), ("fresh", len(texts) + 1)):
+                async with http.post(server.url + path, json={"text": text}, headers={"webhook-id": text}) as response:
+                    assert response.status == 200, await response.text()
+                assert rows(restored, "SELECT count(*) FROM message") == [(count,)]
+            await settled(restored)
+            assert server.stop() == 0
+        # what had not ended in the copy is called from it, and nothing else
+        assert (receiver.calls - called).total() == states["queued"]
+        assert texts.keys() - receiver.calls.keys() == set()
+        assert rows(restored, STATES) == [("delivered", len(texts))]

@@ -44,12 +44,18 @@ def drip(first: bytes, then: bytes, pause_s: float) -> Handler:
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+BODY = HEAD + b"Content-Length: 1000\r\n\r\n"
 SLOW = {
-    "one byte a second": drip(HEAD + b"Content-Length: 1000\r\n\r\n", b" ", 1.0),
-    "one byte of the head a second": drip(b"H", b"T", 1.0),
+    "one byte a second": drip(BODY, b" ", 1.0),
+    "five bytes a second": drip(BODY, b" ", 0.2),
+    "five bytes of the head a second": drip(HEAD + b"X: ", b"a", 0.2),
+    "five bytes of a chunk's size a second": drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"0", 0.2),
+    "five lines of the head a second": drip(HEAD, b"X: a\r\n", 0.2),
+    "five bytes before the head a second": drip(b"", b"\n", 0.2),
     "never an answer": drip(b"", b"", 1.0),
     "a head without end": drip(HEAD + b"X: ", b"a", 0.01),
 }
+"""Most never leave a pause that a limit on silence would notice: only the deadline of the whole call ends them."""
 HUGE = {
     "a stream without end": drip(HEAD + b"\r\n", bytes(65536), 0),
     "chunks without end": drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + bytes(4096) + b"\r\n", 0),
@@ -141,6 +147,7 @@ async def test_a_redirect_is_an_answer(server: Server, honeypot: Honeypot) -> No
     for (status, place), (attempt, delivery) in zip(cases, await first_tries(server, answers), strict=True):
         assert (attempt.status, attempt.error) == (status, f"The receiver answered {status}."), place
         assert (attempt.step, delivery.tries) == ("going-to-retry-1", 1)
+    assert honeypot.strangers() == []
 
 
 RETRY_AFTER = {

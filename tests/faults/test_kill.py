@@ -1,6 +1,8 @@
-"""`kill -9` of the server process under load: what was acknowledged stands, and is delivered (delivery.md §1)."""
+"""`kill -9` of server and writer under load: what was acknowledged stands, and is delivered (delivery.md §1)."""
 
 import asyncio
+import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,13 +17,16 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.faults import extent
-from tests.process import PATCHBAY, QUIET, ROOT, ServerProcess, environment, patchbay
+from tests.process import PATCHBAY, QUIET, ROOT, ServerProcess, children, environment, patchbay
 from tests.scenarios.stored import rows
 from tests.server import PASSWORD
 
 FOLDERS = extent.of(4, 20)
 KILLS = extent.of(5, 10)
 """Kills of one folder; fewer than the leases after which a delivery counts as poison."""
+SERVER, BOTH, WRITER_FIRST = "the server", "both", "the writer, later the server"
+"""What is killed: a server's writer ends what it has in hand, one that is killed with it may be in the middle of a
+commit, and the server starts another one when its writer is killed alone."""
 SENDERS = 8
 LONGEST_LIFE_S = 0.4
 LONGEST_START_S = 1.0
@@ -39,6 +44,10 @@ class Posts:
     """They carry ids, so that they may be sent again."""
     lost_sight_of: set[str] = field(default_factory=set)
     """Sent without an id and never answered: each may be there, but only once."""
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set with each acknowledgement."""
+    refused: int = 0
+    """How often the answer was that the database cannot be written."""
 
     def next(self) -> str:
         """Return the text to send: one that went unanswered, else a new one."""
@@ -48,6 +57,10 @@ class Posts:
         return f"! {self.sent}"
 
 
+class Refused(Exception):
+    """Answered with 503: whoever asked does not know what became of it."""
+
+
 async def post(http: aiohttp.ClientSession, url: str, posts: Posts) -> None:
     """Send one post; every second one carries an id."""
     text = posts.next()
@@ -55,7 +68,11 @@ async def post(http: aiohttp.ClientSession, url: str, posts: Posts) -> None:
     headers = {"webhook-id": text} if has_id else {}
     try:
         async with http.post(url, json={"text": text}, headers=headers) as response:
-            assert (response.status, await response.json()) == (200, {"success": True})
+            told = await response.json()
+            if response.status == 503:
+                assert int(response.headers["Retry-After"]) > 0
+                raise Refused(told)
+            assert (response.status, told) == (200, {"success": True})
     except BaseException:
         if has_id:
             posts.unanswered.append(text)
@@ -63,6 +80,7 @@ async def post(http: aiohttp.ClientSession, url: str, posts: Posts) -> None:
             posts.lost_sight_of.add(text)
         raise
     posts.acknowledged.add(text)
+    posts.heard.set()
 
 
 async def load(url: str, posts: Posts) -> None:
@@ -71,7 +89,11 @@ async def load(url: str, posts: Posts) -> None:
     async def sender() -> None:
         with suppress(aiohttp.ClientError, ConnectionError):
             while True:
-                await post(http, url, posts)
+                try:
+                    await post(http, url, posts)
+                except Refused:
+                    posts.refused += 1
+                    await asyncio.sleep(0.02)  # leaves the writer that is starting some of the machine
 
     async with aiohttp.ClientSession() as http:
         await asyncio.gather(*(sender() for _ in range(SENDERS)))
@@ -124,8 +146,8 @@ async def started(data: Path, settings: dict[str, str]) -> AsyncIterator[ServerP
         await asyncio.to_thread(server.__exit__, None, None, None)
 
 
-def kill_while_starting(data: Path, settings: dict[str, str], after_s: float) -> None:
-    """Start the server and kill it, ready or not, after a while."""
+def kill_while_starting(data: Path, settings: dict[str, str], after_s: float, what: str) -> None:
+    """Start the server and kill it, ready or not, after a while; with its writer, if it has one, or without."""
     command = [*PATCHBAY, "serve", "--port", "0", "--data", str(data)]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(
@@ -133,8 +155,22 @@ def kill_while_starting(data: Path, settings: dict[str, str], after_s: float) ->
     )
     with suppress(subprocess.TimeoutExpired):
         process.wait(after_s)
+    for child in children(process.pid) if what == BOTH else ():
+        os.kill(child, signal.SIGKILL)
     process.kill()
     process.wait(timeout=10)
+
+
+async def kill(server: ServerProcess, what: str, posts: Posts) -> None:
+    """Kill the server, with or without its writer; or its writer alone, and the server once it accepts posts again."""
+    killed = server.kill_writer() if what != SERVER else []
+    if what == WRITER_FIRST:
+        async with asyncio.timeout(20):
+            while not set(children(server.pid)) - set(killed):  # noqa: ASYNC110 # a process signals nobody
+                await asyncio.sleep(0.01)  # the senders hear what was answered before
+            posts.heard.clear()
+            await posts.heard.wait()
+    server.kill()
 
 
 def in_room(data: Path) -> Counter[str]:
@@ -165,16 +201,21 @@ async def test_kill_under_load(tmp_path: Path, folder: int) -> None:
     async with bot(chance) as (bot_url, seen):
         settings = {"PATCHBAY_ALLOW_TARGETS": bot_url.split("/")[2]}
         hook = await first_start(data, settings, bot_url)
-        for kill in range(KILLS):
+        for number in range(KILLS):
             async with started(data, settings) as server:
+                posts.heard.clear()
                 loading = asyncio.create_task(load(server.url + hook, posts))
-                life = chance.random() * LONGEST_LIFE_S
-                print(f"folder {folder} kill {kill} after {life:.3f} s")
+                async with asyncio.timeout(20):
+                    await posts.heard.wait()
+                life, what = chance.random() * LONGEST_LIFE_S, chance.choice((SERVER, BOTH, WRITER_FIRST))
+                print(f"folder {folder} kill {number} of {what} after {life:.3f} s")
                 await asyncio.sleep(life)
-                server.kill()
+                assert not loading.done()
+                await kill(server, what, posts)
                 await loading
-            if kill % 5 == 0:
-                await asyncio.to_thread(kill_while_starting, data, settings, chance.random() * LONGEST_START_S)
+            if number % 5 == 0:
+                after_s, what = chance.random() * LONGEST_START_S, chance.choice((SERVER, BOTH))
+                await asyncio.to_thread(kill_while_starting, data, settings, after_s, what)
         async with started(data, settings) as server:
             check(data, posts)
             async with aiohttp.ClientSession() as http:
@@ -193,7 +234,8 @@ async def test_kill_under_load(tmp_path: Path, folder: int) -> None:
     assert states == [("delivered", len(posted))]
     checked = patchbay("db", "check", "--data", data)
     assert checked.returncode == 0, checked.stderr
-    print(f"folder {folder}: {len(posts.acknowledged)} acknowledged, {sum(seen.values())} calls, {KILLS} kills")
+    told = f"{len(posts.acknowledged)} acknowledged, {posts.refused} refused, {sum(seen.values())} calls"
+    print(f"folder {folder}: {told}, {KILLS} kills")
 
 
 @pytest.mark.timeout(900)
@@ -203,7 +245,7 @@ async def test_kill_at_the_first_start(tmp_path: Path) -> None:
     for number in range(FIRST_STARTS):
         data, after_s = tmp_path / str(number), chance.random() * LONGEST_START_S
         print(f"first start {number} killed after {after_s:.3f} s")
-        await asyncio.to_thread(kill_while_starting, data, {}, after_s)
+        await asyncio.to_thread(kill_while_starting, data, {}, after_s, chance.choice((SERVER, BOTH)))
         async with started(data, {}) as server, aiohttp.ClientSession() as http:
             async with http.get(server.url + "/ready") as response:
                 assert response.status == 200

@@ -1,5 +1,10 @@
 """Moments as the contract writes them, and clocks that survive a step of the wall clock."""
 
+import pickle
+import subprocess
+import sys
+import time
+
 import pytest
 
 from storage.clock import Millis, SystemClock, iso, parse_iso
@@ -53,6 +58,36 @@ def test_the_system_clocks_agree_and_do_not_go_back() -> None:
     assert steady == sorted(steady)
     passed = [clock.monotonic() for _ in range(1000)]
     assert passed == sorted(passed)
+
+
+HOUR_NS = 3_600_000_000_000
+SOON_MS = 1_000
+"""What a busy machine may take between two looks at a clock."""
+ELSEWHERE = """
+import pickle, sys, time
+read_ns, read = time.time_ns, time.time
+time.time_ns, time.time = lambda: read_ns() + {step}, lambda: read() + {step} / 1e9
+print(pickle.load(sys.stdin.buffer).steady())
+"""
+"""What the writer does that is started after a step: it gets the server's clock pickled."""
+
+
+@pytest.mark.parametrize("step_ns", [HOUR_NS, -HOUR_NS])
+def test_the_system_clock_is_steady_over_a_step(monkeypatch: pytest.MonkeyPatch, step_ns: int) -> None:
+    """A step of the machine's wall clock moves `now` and not `steady`, here, in a copy and in another process."""
+    clock = SystemClock()
+    read_ns, read = time.time_ns, time.time
+    before = clock.steady()
+    with monkeypatch.context() as stepped:
+        stepped.setattr(time, "time_ns", lambda: read_ns() + step_ns)
+        stepped.setattr(time, "time", lambda: read() + step_ns / 1e9)
+        assert abs(clock.now() - before - step_ns / 1e6) < SOON_MS
+        steady, copied = clock.steady(), pickle.loads(pickle.dumps(clock)).steady()
+        sent = pickle.dumps(clock)
+    assert before <= steady <= copied < before + SOON_MS
+    command = [sys.executable, "-c", ELSEWHERE.format(step=step_ns)]
+    elsewhere = int(subprocess.run(command, input=sent, capture_output=True, check=True).stdout)
+    assert copied <= elsewhere <= clock.steady()
 
 
 def test_a_step_of_the_wall_clock_is_not_time() -> None:
