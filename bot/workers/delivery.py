@@ -70,6 +70,8 @@ class DeliveryWorker:
         concurrency: int,
         deadline_s: float,
         grace_s: float = GRACE_S,
+        lane_slots: int = LANE_SLOTS,
+        lane_leases: int = LANE_LEASES,
     ) -> None:
         self._queue = queue
         self._attempts = attempts
@@ -78,6 +80,8 @@ class DeliveryWorker:
         self._concurrency = concurrency
         self._lease_ms = round(LEASE_DEADLINES * deadline_s * 1000)
         self._grace_s = grace_s
+        self._lane_slots = lane_slots
+        self._lane_leases = lane_leases
         self._running: dict[asyncio.Task[None], Leased] = {}
         self._in_hand: dict[int, Leased] = {}
         """By the number of their lease, until their settle is handed over."""
@@ -165,11 +169,14 @@ class DeliveryWorker:
                 in_hand=frozenset([leased.delivery.id for leased in self._in_hand.values()]),
                 lease_ms=self._lease_ms,
                 # where many lanes are busy, none may keep the slots it has for what it holds ahead
-                lane_slots=LANE_LEASES if 2 * free > self._concurrency else LANE_SLOTS,
+                lane_slots=self._lane_leases if 2 * free > self._concurrency else self._lane_slots,
             )
         )
         try:
             claimed = await asyncio.shield(self._claiming)
+        except Exception:
+            self._claiming = None  # it brought nothing that a stop could give back
+            raise
         finally:
             self._between_claims.set()
         self._claiming = None
@@ -181,7 +188,7 @@ class DeliveryWorker:
         lane = leased.delivery.lane_id
         if leased.hook.id in self._changed:  # while it was claimed: it is claimed again, with the hook as it is now
             self._start(leased, self._release(leased))
-        elif len(self._slots.get(lane, ())) < LANE_SLOTS:
+        elif len(self._slots.get(lane, ())) < self._lane_slots:
             self._enter(leased)
         else:
             self._ahead.setdefault(lane, deque()).append(leased)
@@ -274,8 +281,10 @@ class DeliveryWorker:
             left += [self._running[task] for task in late]
             for task in late:
                 task.cancel()
+        for leased in left:  # a worker that failed runs again, and must not take it for something in hand
+            self._in_hand.pop(leased.lease, None)
         settles = (self._queue.settle(self._attempts.release(leased)) for leased in left)
         ends = await asyncio.gather(*settles, return_exceptions=True)
         faults = [end for end in ends if isinstance(end, BaseException)]
-        if faults:  # leases found at the next start are void anyway (decision 45)
+        if faults:  # leases run out, and those found at the next start are void anyway (decision 45)
             log.warning("release", count=len(faults), fault=type(faults[0]).__name__)

@@ -2,10 +2,11 @@
 
 import asyncio
 import inspect
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast  # Any: the wrapped calls of a port take and give anything
 
@@ -15,7 +16,7 @@ from bot.flows.pace import Pace
 from bot.flows.receive import Receive, Received, Result
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
-from bot.workers.delivery import DeliveryWorker
+from bot.workers.delivery import LANE_LEASES, LANE_SLOTS, DeliveryWorker
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting
@@ -25,13 +26,16 @@ from handlers.outgoing.scopes import hook_scopes
 from storage.clock import Clock
 from storage.ports import Store
 from storage.records.changes import Changes
+from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook
 from storage.sqlite.store import open_store
 from storage.vault import Vault
-from tests.delivering import CAT, OWNER, SITE
+from tests.delivering import CAT, HOOK, OWNER, SITE
 from tests.records import ORG, incoming, room
 
 IN = incoming()
+WHOLE_PATH = {f"{side} {name}" for name in ("commit", "claim", "send", "settle") for side in ("before", "after")}
+"""The places between a request and the end of its delivery."""
 
 
 class Crash(BaseException):
@@ -85,12 +89,31 @@ class Outside:
 
     def __init__(self, *answers: Answered) -> None:
         self._answers = answers
-        self.calls = 0
+        self.bodies: list[dict[str, Any]] = []
+        self._permits: asyncio.Semaphore | None = None
 
-    async def send(self, _: OutboundRequest) -> Answered:
-        self.calls += 1
-        await asyncio.sleep(0)
-        return self._answers[min(self.calls, len(self._answers)) - 1]
+    @property
+    def calls(self) -> int:
+        return len(self.bodies)
+
+    def hold(self) -> None:
+        """Answer nothing more without permission."""
+        self._permits = asyncio.Semaphore(0)
+
+    def permit(self, answers: int) -> None:
+        """Let so many calls that are held, or will be, have their answer."""
+        assert self._permits is not None
+        for _ in range(answers):
+            self._permits.release()
+
+    async def send(self, request: OutboundRequest) -> Answered:
+        self.bodies.append(json.loads(request.body))
+        answer = self._answers[min(self.calls, len(self._answers)) - 1]
+        if self._permits is None:
+            await asyncio.sleep(0)
+        else:
+            await self._permits.acquire()
+        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,9 @@ class Process:
     """One life of the process; `store` is what it really wrote, past the places to crash at."""
 
     store: Store
+    ports: Store
+    """The same with the places to crash at."""
+    fanout: Fanout
     worker: DeliveryWorker
     receive: Receive
 
@@ -106,10 +132,30 @@ class Process:
         received = Received("POST", {"webhook-id": request_id}, text.encode())
         return await self.receive.deliver(IN, CAT, received, {"text": text})
 
+    async def edit_hook(self, **changes: Any) -> None:
+        """Change the hook as it stands."""
+        current = await self.store.hook(HOOK)
+        assert isinstance(current, OutgoingHook)
+        changed = replace(current, version=current.version + 1, **changes)
+        fact = self.fanout.plain(EventKind.INTEGRATION_CHANGED, OWNER, {"id": HOOK})
+        await self.ports.commit(Changes(put_hooks=(changed,), facts=(fact,)))
+
+    async def remove_hook(self) -> None:
+        """Delete the hook."""
+        fact = self.fanout.plain(EventKind.INTEGRATION_REMOVED, OWNER, {"id": HOOK})
+        await self.ports.commit(Changes(drop_hooks=(HOOK,), facts=(fact,)))
+
 
 @asynccontextmanager
 async def process(
-    path: Path, clock: Clock, outside: Outside, hook: OutgoingHook, boundaries: Boundaries
+    path: Path,
+    clock: Clock,
+    outside: Outside,
+    hook: OutgoingHook,
+    boundaries: Boundaries,
+    *,
+    lane_slots: int = LANE_SLOTS,
+    lane_leases: int = LANE_LEASES,
 ) -> AsyncIterator[Process]:
     """Open the file and wire the accepting and the delivering side on ports that crash.
 
@@ -137,23 +183,37 @@ async def process(
             site_url=SITE,
             deadline_s=5.0,
         )
-        worker = DeliveryWorker(store, deliver, clock, Pace(clock), concurrency=8, deadline_s=5.0, grace_s=0)
+        worker = DeliveryWorker(
+            store,
+            deliver,
+            clock,
+            Pace(clock),
+            concurrency=8,
+            deadline_s=5.0,
+            grace_s=0,
+            lane_slots=lane_slots,
+            lane_leases=lane_leases,
+        )
         store.subscribe(worker.heard)
         store.on_queued(worker.queued)
-        yield Process(
-            real, worker, Receive(directory, posting, store, available(), notices, Pace(clock), clock, 40_000)
-        )
+        receive = Receive(directory, posting, store, available(), notices, Pace(clock), clock, 40_000)
+        yield Process(real, store, fanout, worker, receive)
     finally:
         await real.close()
 
 
 async def live(life: Process, boundaries: Boundaries, work: Coroutine[Any, Any, None]) -> None:
     """Do some work beside the worker until it is done or the process crashes."""
+    others = asyncio.all_tasks()
     tasks = [asyncio.create_task(one) for one in (work, life.worker.run(), boundaries.crashed.wait())]
     await asyncio.wait([tasks[0], tasks[2]], return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
     ends = await asyncio.gather(*tasks, return_exceptions=True)
+    left = asyncio.all_tasks() - others  # calls of a worker that crashed: they end with their process
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException) and not isinstance(end, Crash | asyncio.CancelledError):
             raise end

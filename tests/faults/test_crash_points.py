@@ -17,14 +17,13 @@ from storage.records.hook_request import Verdict
 from storage.records.integration import OutgoingHook
 from tests.clock import ManualClock
 from tests.delivering import HOOK
-from tests.faults.crashing import IN, Boundaries, Outside, Process, live, process
+from tests.faults.crashing import IN, WHOLE_PATH, Boundaries, Outside, Process, live, process
 from tests.records import outgoing
 
 ASKED = "! deploy"
 DONE = Answered(200, {"content-type": "application/json"}, b'{"text":"done"}', False, 1)
 BUSY = Answered(503, {}, b"", False, 1)
 GONE = Answered(410, {}, b"", False, 1)
-WHOLE_PATH = ("commit", "claim", "send", "settle")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ async def test_every_place_to_crash(tmp_path: Path, story: Story) -> None:
     """A crash at any place loses nothing acknowledged, posts nothing twice and takes no try from the receiver."""
     smooth = Boundaries()
     await crash_and_check(tmp_path / "smooth.db", story, smooth)
-    assert {f"{side} {name}" for side in ("before", "after") for name in WHOLE_PATH} <= smooth.passed.keys()
+    assert smooth.passed.keys() >= WHOLE_PATH
     places = [(name, number + 1) for name, times in smooth.passed.items() for number in range(times)]
     for number, place in enumerate(places):
         try:

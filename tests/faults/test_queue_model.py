@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from storage.records.changes import Changes, Dedup, Fact
 from storage.records.delivery import DeliveryState, NewDelivery
 from storage.records.integration import OutgoingHook
 from storage.records.queue import Leased
+from storage.sqlite.queue import SUSPECT_RECEIVES
 from tests.clock import ManualClock
 from tests.contracts.store import units
 from tests.contracts.store.engine import SqliteEngine
@@ -34,7 +35,9 @@ from tests.records import ORG, incoming, message, outgoing, room, user
 
 T = TypeVar("T")
 Lane = tuple[IntegrationId, str]
-LANE_SLOTS = 2
+LANE_SLOTS = (1, 2, 6)
+"""A claim may ask for less of a lane than one before it: then more is in hand than there are slots."""
+ROOM_FOR_ALL = 100
 QUEUED, DELIVERED, DEAD, DISCARDED = (
     DeliveryState.QUEUED,
     DeliveryState.DELIVERED,
@@ -59,6 +62,18 @@ class Item:
     """When it may be claimed."""
     lease: int | None = None
     tries: int = 0
+    receives: int = 0
+    """Leases without a settle."""
+
+
+@dataclass
+class Turn:
+    """What a claim does with a lane."""
+
+    taken: set[DeliveryId] = field(default_factory=set)
+    renewed: set[DeliveryId] = field(default_factory=set)
+    suspected: bool = False
+    """Something is leased only while nothing else of the lane is in hand, or waits for that."""
 
 
 @dataclass
@@ -68,6 +83,8 @@ class Model:
     hooks: dict[IntegrationId, OutgoingHook] = field(default_factory=dict)
     items: dict[DeliveryId, Item] = field(default_factory=dict)
     posted: set[str] = field(default_factory=set)
+    asleep: dict[Lane, int] = field(default_factory=dict)
+    """Until when lanes that were full may sleep, unless one of their attempts settles."""
 
     def queued(self, lane: Lane) -> list[tuple[DeliveryId, Item]]:
         """Return what is queued in a lane, oldest first."""
@@ -83,6 +100,26 @@ class Model:
             return False
         head = queued[:1] if self.hooks[lane[0]].ordered else queued
         return any(one.due <= now for _, one in head)
+
+    def is_awake(self, lane: Lane, now: int) -> bool:
+        """Tell whether a claim must look at a parallel lane: something is due, and nothing lets it sleep."""
+        return self.asleep.get(lane, 0) <= now and any(one.due <= now for _, one in self.queued(lane))
+
+    def turn(self, lane: Lane, now: int, *, free: int, in_hand: Collection[DeliveryId]) -> Turn:
+        """Return what becomes of a parallel lane that is awake and has so many free slots."""
+        turn = Turn()
+        due = sorted(((key, one) for key, one in self.queued(lane) if one.due <= now), key=lambda pair: pair[1].due)
+        busy = any(key in in_hand for key, _ in self.queued(lane))
+        for key, one in due[: max(free, 0)]:
+            if key in in_hand:
+                turn.renewed.add(key)
+                continue
+            turn.suspected = one.receives >= SUSPECT_RECEIVES
+            if not turn.suspected or not (turn.taken or busy):
+                turn.taken.add(key)
+            if turn.suspected:
+                break
+        return turn
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -162,7 +199,7 @@ class QueueMachine(RuleBasedStateMachine):
     def delete(self, which: int, at_work: bool) -> None:
         """Delete a hook; `at_work` has the worker take what it can get just before."""
         if at_work:
-            self.claimed(100)
+            self.claimed(ROOM_FOR_ALL)
         if (hook := self.pick(which)) is not None:
             self.do(self.store.commit(Changes(drop_hooks=(hook.id,))))
             del self.model.hooks[hook.id]
@@ -201,28 +238,101 @@ class QueueMachine(RuleBasedStateMachine):
         if hook_id in self.model.hooks:
             for number, url in enumerate(urls):
                 self.model.items[DeliveryId(first + number)] = Item((hook_id, url), due=self.now)
+                self.model.asleep.pop((hook_id, url), None)
 
     # --- claim and settle ---------------------------------------------------------------------------
 
-    @rule(limit=st.sampled_from((100, 3, 1)))
-    def claim(self, limit: int) -> None:
-        """Claim; with room for all, every lane that nobody works on is served."""
-        self.claimed(limit)
+    @rule(limit=st.sampled_from((ROOM_FOR_ALL, 3, 1)), lane_slots=st.sampled_from(LANE_SLOTS))
+    def claim(self, limit: int, lane_slots: int) -> None:
+        """Claim; with room for all, every lane with something due and a free slot is served."""
+        self.claimed(limit, lane_slots)
 
-    def claimed(self, limit: int) -> list[Leased]:
+    @rule(
+        which=ANY,
+        rounds=st.lists(
+            st.tuples(st.integers(0, 3), st.booleans(), st.sampled_from(LANE_SLOTS)), min_size=2, max_size=6
+        ),
+    )
+    def claim_ahead(self, which: int, rounds: list[tuple[int, bool, int]]) -> None:
+        """Claim again and again beside what is in hand: after more was posted, after the leases ran out."""
+        for posts, overdue, lane_slots in rounds:
+            self.accept(which, posts, again=False)
+            if overdue:
+                self.clock.advance(units.LEASE_MS)
+            self.claimed(ROOM_FOR_ALL, lane_slots)
+
+    @precondition(lambda self: not any(item.receives > SUSPECT_RECEIVES for item in self.model.items.values()))
+    @rule(times=st.integers(1, SUSPECT_RECEIVES))
+    def lose(self, times: int) -> None:
+        """A worker that takes all it can get and settles nothing, again and again: what it had becomes suspect."""
+        for _ in range(times):
+            self.claimed(ROOM_FOR_ALL, max(LANE_SLOTS))
+            self.in_hand.clear()
+            self.clock.advance(units.LEASE_MS)
+
+    def claimed(self, limit: int, lane_slots: int = 2) -> list[Leased]:
         busy = Counter(leased.delivery.lane_id for leased in self.in_hand)
-        idle = {lane for lane in self.model.live_lanes() if self.model.is_idle(lane, self.now)}
-        claim = units.claim(self.store, self.now, limit=limit, busy=Counter(busy), lane_slots=LANE_SLOTS)
+        in_hand = frozenset(leased.delivery.id for leased in self.in_hand)
+        free = self.free(lane_slots)
+        idle = {lane for lane in free if self.model.is_idle(lane, self.now)}
+        awake = {lane for lane in free if self.model.is_awake(lane, self.now)}
+        turns = {
+            lane: self.model.turn(lane, self.now, free=free[lane], in_hand=in_hand)
+            for lane in awake
+            if not self.model.hooks[lane[0]].ordered  # there is nothing beside what is in hand
+        }
+        claim = self.store.claim(
+            now=self.clock.steady(),
+            limit=limit,
+            busy=Counter(busy),
+            in_hand=in_hand,
+            lease_ms=units.LEASE_MS,
+            lane_slots=lane_slots,
+        )
         taken = self.do(claim).leases
         assert len(taken) <= limit
+        assert in_hand.isdisjoint(leased.delivery.id for leased in taken), "given to who has it already"
         for leased in taken:
-            self.check_claim(leased, busy)
-        if limit == 100:
-            assert idle <= {self.model.items[leased.delivery.id].lane for leased in taken}, "due and not claimed"
+            self.check_claim(leased, busy, lane_slots)
+        renewed = self.renewals()
+        of_lane: dict[Lane, set[DeliveryId]] = {lane: set() for lane in free}
+        for leased in taken:
+            of_lane[self.model.items[leased.delivery.id].lane].add(leased.delivery.id)
+        if limit == ROOM_FOR_ALL:
+            assert idle <= {lane for lane, ids in of_lane.items() if ids}, "due and not claimed"
+            for lane, turn in turns.items():
+                assert of_lane[lane] == turn.taken, "due, with a slot free, and not claimed"
+                assert turn.renewed <= renewed, "in hand and not renewed"
+        for lane in awake:  # with a small limit it may not have had its turn: then it sleeps less than it may
+            if len(of_lane[lane]) >= free[lane] or (lane in turns and turns[lane].suspected):
+                self.model.asleep[lane] = self.now + units.LEASE_MS
         self.in_hand += taken
         return list(taken)
 
-    def check_claim(self, leased: Leased, busy: Counter[LaneId]) -> None:
+    def free(self, lane_slots: int) -> dict[Lane, int]:
+        """Return how many slots of each live lane nothing in hand takes; fewer than none after a larger claim."""
+        busy = Counter(self.model.items[leased.delivery.id].lane for leased in self.in_hand)
+        return {
+            lane: (1 if self.model.hooks[lane[0]].ordered else lane_slots) - busy[lane]
+            for lane in self.model.live_lanes()
+        }
+
+    def renewals(self) -> set[DeliveryId]:
+        """Note and return what the last claim renewed: leases in hand that ran out, if their lane had its turn."""
+        renewed = set[DeliveryId]()
+        for leased in self.in_hand:
+            item = self.model.items[leased.delivery.id]
+            if item.state is not QUEUED or item.due > self.now or self.model.hooks[item.lane[0]].ordered:
+                continue
+            stored = self.do(self.store.delivery(leased.delivery.id))
+            assert stored is not None
+            assert stored.available_at in (item.due, self.now + units.LEASE_MS)
+            if stored.available_at > self.now:
+                renewed.add(leased.delivery.id)
+                item.due = stored.available_at
+        return renewed
+
+    def check_claim(self, leased: Leased, busy: Counter[LaneId], lane_slots: int) -> None:
         """Assert that it was due, of a live hook, in its turn and within the lane's slots; note the lease."""
         item = self.model.items[leased.delivery.id]
         hook = self.model.hooks[item.lane[0]]
@@ -231,12 +341,14 @@ class QueueMachine(RuleBasedStateMachine):
         assert hook.enabled, "claimed although its hook is disabled"
         assert leased.hook == hook, "attempted with the hook as it was"
         assert leased.delivery.tries == item.tries
+        assert leased.delivery.receives == item.receives
         if hook.ordered:
             assert self.model.queued(item.lane)[0][0] == leased.delivery.id, "not its turn"
         lane = leased.delivery.lane_id
         busy[lane] += 1
-        assert busy[lane] <= (1 if hook.ordered else LANE_SLOTS), "more of a lane at once than it may"
+        assert busy[lane] <= (1 if hook.ordered else lane_slots), "more of a lane at once than it may"
         item.lease, item.due = leased.lease, leased.until
+        item.receives += 1
 
     @precondition(lambda self: self.in_hand)
     @rule(which=ANY, end=st.sampled_from(ENDS))
@@ -265,6 +377,8 @@ class QueueMachine(RuleBasedStateMachine):
         if not fenced:
             item.state, item.lease, item.due = state, None, retry_at or 0
             item.tries += tried
+            item.receives = 0 if tried else item.receives - 1
+            self.model.asleep.pop(item.lane, None)
 
     # --- what happens besides -----------------------------------------------------------------------
 
@@ -278,6 +392,7 @@ class QueueMachine(RuleBasedStateMachine):
         for item in self.model.items.values():
             if item.lease is not None:
                 item.lease, item.due = None, 0
+                self.model.asleep.pop(item.lane, None)
 
     @rule(dying=st.booleans())
     def replay(self, dying: bool) -> None:
@@ -288,7 +403,8 @@ class QueueMachine(RuleBasedStateMachine):
         live = [item for item in dead.values() if item.lane[0] in self.model.hooks]
         assert self.do(self.store.replay_dead(list(dead))) == len(live)
         for item in live:
-            item.state, item.tries, item.due = QUEUED, 0, self.now
+            item.state, item.tries, item.receives, item.due = QUEUED, 0, 0, self.now
+            self.model.asleep.pop(item.lane, None)
 
     @rule(ms=st.sampled_from((1, RETRY_MS, units.LEASE_MS)))
     def advance(self, ms: int) -> None:
@@ -311,7 +427,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Let every lease run out and settle what comes: all of a live hook is delivered, each message stands once."""
         self.clock.advance(2 * units.LEASE_MS)
         self.in_hand.clear()
-        while taken := self.claimed(100):
+        while taken := self.claimed(ROOM_FOR_ALL):
             for leased in taken:
                 self.finish(leased, "delivered")
             self.in_hand.clear()
