@@ -212,9 +212,9 @@ class Queue(Protocol):
         busy: Mapping[LaneId, int],
         in_hand: Collection[DeliveryId] = (),
         lease_ms: int,
-        lane_slots: int,
+        lane_leases: int,
     ) -> Claimed:
-        """Lease due deliveries; `busy` counts what the caller works on per lane.
+        """Lease due deliveries, no more of a lane than `lane_leases` with what the caller holds of it (`busy`).
 
         A lease that ran out is renewed when its delivery is still `in_hand`, and given anew when it is not.
         """

@@ -169,7 +169,7 @@ class DeliveryWorker:
                 in_hand=frozenset([leased.delivery.id for leased in self._in_hand.values()]),
                 lease_ms=self._lease_ms,
                 # where many lanes are busy, none may keep the slots it has for what it holds ahead
-                lane_slots=self._lane_leases if 2 * free > self._concurrency else self._lane_slots,
+                lane_leases=self._lane_leases if 2 * free > self._concurrency else self._lane_slots,
             )
         )
         try:

@@ -20,7 +20,7 @@ POISON_RECEIVES = 20
 """Leases without a settle after which a delivery goes to the dead letters (delivery.md §3)."""
 SUSPECT_RECEIVES = 5
 """Leases without a settle after which a delivery is leased only while nothing else of its lane is in hand: if it is
-what ends the process each time, what is beside it must not be counted poison with it."""
+what ends the process each time, what is behind it in its lane must not be counted poison with it."""
 HELD_FOR_MS = 24 * 3600 * 1000
 """How long a disabled integration's deliveries are held before they die as `expired` (decision 43)."""
 
@@ -44,14 +44,14 @@ WHERE id = ? AND lease = ? AND state = 'queued'"""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimOrder:
-    """What a worker asks for: at most `limit` leases; `busy` counts what it already holds per lane."""
+    """What a worker asks for: at most `limit` leases, and no more of a lane than `lane_leases` with what is `busy`."""
 
     now: Millis
     limit: int
     busy: Mapping[LaneId, int]
     in_hand: Collection[DeliveryId]
     lease_ms: int
-    lane_slots: int
+    lane_leases: int
 
 
 class Queue:
@@ -86,13 +86,13 @@ class Queue:
         return voided
 
     def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
-        """Lease due deliveries, oldest lane first, never more of a lane than it has free slots."""
+        """Lease due deliveries, oldest lane first, never more of a lane than the caller may hold."""
         leases: list[Leased] = []
         for lane in connection.execute(CLAIM_LANES, (order.now, order.limit)).fetchall():
             if len(leases) >= order.limit:
                 break
             here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
-            free = (1 if here.ordered else order.lane_slots) - order.busy.get(here.id, 0)
+            free = (1 if here.ordered else order.lane_leases) - order.busy.get(here.id, 0)
             try:
                 taken, suspected = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
             except VaultError:  # one hook that cannot be opened must not hold up the others
@@ -115,7 +115,7 @@ class Queue:
         until = Millis(order.now + order.lease_ms)
         leases, renewed, suspected = list[Leased](), False, False
         for row in connection.execute(CLAIM_DELIVERIES, (lane.id, order.now, room)).fetchall():
-            if row["id"] in order.in_hand:  # its end could not be written yet: the lease is renewed
+            if row["id"] in order.in_hand:  # it is at work, or waits for its turn: the lease is renewed
                 connection.execute(
                     "UPDATE delivery SET available_at = ? WHERE id = ?", (0 if lane.ordered else until, row["id"])
                 )

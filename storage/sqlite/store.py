@@ -151,9 +151,9 @@ class SqliteStore:
         busy: Mapping[LaneId, int],
         in_hand: Collection[DeliveryId] = (),
         lease_ms: int,
-        lane_slots: int,
+        lane_leases: int,
     ) -> Claimed:
-        order = ClaimOrder(now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_slots=lane_slots)
+        order = ClaimOrder(now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_leases=lane_leases)
         return await self._writer.run(Engine.claim, order)
 
     async def settle(self, settle: Settle) -> Settled:

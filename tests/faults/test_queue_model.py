@@ -242,10 +242,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     # --- claim and settle ---------------------------------------------------------------------------
 
-    @rule(limit=st.sampled_from((ROOM_FOR_ALL, 3, 1)), lane_slots=st.sampled_from(LANE_SLOTS))
-    def claim(self, limit: int, lane_slots: int) -> None:
+    @rule(limit=st.sampled_from((ROOM_FOR_ALL, 3, 1)), lane_leases=st.sampled_from(LANE_SLOTS))
+    def claim(self, limit: int, lane_leases: int) -> None:
         """Claim; with room for all, every lane with something due and a free slot is served."""
-        self.claimed(limit, lane_slots)
+        self.claimed(limit, lane_leases)
 
     @rule(
         which=ANY,
@@ -255,11 +255,11 @@ class QueueMachine(RuleBasedStateMachine):
     )
     def claim_ahead(self, which: int, rounds: list[tuple[int, bool, int]]) -> None:
         """Claim again and again beside what is in hand: after more was posted, after the leases ran out."""
-        for posts, overdue, lane_slots in rounds:
+        for posts, overdue, lane_leases in rounds:
             self.accept(which, posts, again=False)
             if overdue:
                 self.clock.advance(units.LEASE_MS)
-            self.claimed(ROOM_FOR_ALL, lane_slots)
+            self.claimed(ROOM_FOR_ALL, lane_leases)
 
     @precondition(lambda self: not any(item.receives > SUSPECT_RECEIVES for item in self.model.items.values()))
     @rule(times=st.integers(1, SUSPECT_RECEIVES))
@@ -270,10 +270,10 @@ class QueueMachine(RuleBasedStateMachine):
             self.in_hand.clear()
             self.clock.advance(units.LEASE_MS)
 
-    def claimed(self, limit: int, lane_slots: int = 2) -> list[Leased]:
+    def claimed(self, limit: int, lane_leases: int = 2) -> list[Leased]:
         busy = Counter(leased.delivery.lane_id for leased in self.in_hand)
         in_hand = frozenset(leased.delivery.id for leased in self.in_hand)
-        free = self.free(lane_slots)
+        free = self.free(lane_leases)
         idle = {lane for lane in free if self.model.is_idle(lane, self.now)}
         awake = {lane for lane in free if self.model.is_awake(lane, self.now)}
         turns = {
@@ -287,13 +287,13 @@ class QueueMachine(RuleBasedStateMachine):
             busy=Counter(busy),
             in_hand=in_hand,
             lease_ms=units.LEASE_MS,
-            lane_slots=lane_slots,
+            lane_leases=lane_leases,
         )
         taken = self.do(claim).leases
         assert len(taken) <= limit
         assert in_hand.isdisjoint(leased.delivery.id for leased in taken), "given to who has it already"
         for leased in taken:
-            self.check_claim(leased, busy, lane_slots)
+            self.check_claim(leased, busy, lane_leases)
         renewed = self.renewals()
         of_lane: dict[Lane, set[DeliveryId]] = {lane: set() for lane in free}
         for leased in taken:
@@ -309,11 +309,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.in_hand += taken
         return list(taken)
 
-    def free(self, lane_slots: int) -> dict[Lane, int]:
+    def free(self, lane_leases: int) -> dict[Lane, int]:
         """Return how many slots of each live lane nothing in hand takes; fewer than none after a larger claim."""
         busy = Counter(self.model.items[leased.delivery.id].lane for leased in self.in_hand)
         return {
-            lane: (1 if self.model.hooks[lane[0]].ordered else lane_slots) - busy[lane]
+            lane: (1 if self.model.hooks[lane[0]].ordered else lane_leases) - busy[lane]
             for lane in self.model.live_lanes()
         }
 
@@ -332,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
                 item.due = stored.available_at
         return renewed
 
-    def check_claim(self, leased: Leased, busy: Counter[LaneId], lane_slots: int) -> None:
+    def check_claim(self, leased: Leased, busy: Counter[LaneId], lane_leases: int) -> None:
         """Assert that it was due, of a live hook, in its turn and within the lane's slots; note the lease."""
         item = self.model.items[leased.delivery.id]
         hook = self.model.hooks[item.lane[0]]
@@ -346,7 +346,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.model.queued(item.lane)[0][0] == leased.delivery.id, "not its turn"
         lane = leased.delivery.lane_id
         busy[lane] += 1
-        assert busy[lane] <= (1 if hook.ordered else lane_slots), "more of a lane at once than it may"
+        assert busy[lane] <= (1 if hook.ordered else lane_leases), "more of a lane at once than it may"
         item.lease, item.due = leased.lease, leased.until
         item.receives += 1
 

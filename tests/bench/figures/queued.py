@@ -131,7 +131,7 @@ async def _round(queue: Queue, store: Store) -> None:
     clock = SystemClock()
     slots = CLAIM if len(queue.hooks) == 1 else 1
     with _timed(queue.claims_ms):
-        claimed = await store.claim(now=clock.steady(), limit=CLAIM, busy={}, lease_ms=LEASE_MS, lane_slots=slots)
+        claimed = await store.claim(now=clock.steady(), limit=CLAIM, busy={}, lease_ms=LEASE_MS, lane_leases=slots)
     assert len(claimed.leases) == CLAIM, claimed
     with _timed(queue.others_ms):
         await asyncio.gather(*(store.settle(_delivered(leased, clock)) for leased in claimed.leases))

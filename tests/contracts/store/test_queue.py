@@ -69,16 +69,16 @@ async def test_lanes_do_not_wait_for_each_other(store: Store, clock: ManualClock
     """Each address has its own slots: a lane whose slots are busy leaves the others theirs (decision 44)."""
     await store.commit(Changes(new_hooks=(TWO,)))
     await queue_up(store, TWO, "abcd", urls=TWO.urls[:1])
-    first = (await claim(store, clock.steady(), lane_slots=2)).leases
+    first = (await claim(store, clock.steady(), lane_leases=2)).leases
     assert texts(first) == ["a", "b"]
     busy = {first[0].delivery.lane_id: 2}
-    assert (await claim(store, clock.steady(), lane_slots=2, busy=busy)).leases == ()
+    assert (await claim(store, clock.steady(), lane_leases=2, busy=busy)).leases == ()
     await queue_up(store, TWO, "xy", urls=TWO.urls[1:])
-    other = (await claim(store, clock.steady(), lane_slots=2, busy=busy)).leases
+    other = (await claim(store, clock.steady(), lane_leases=2, busy=busy)).leases
     assert texts(other) == ["x", "y"]
     assert {one.delivery.lane_id for one in other}.isdisjoint(busy)
     await settle(store, first[0], clock.steady())
-    freed = await claim(store, clock.steady(), lane_slots=2, busy={first[0].delivery.lane_id: 1})
+    freed = await claim(store, clock.steady(), lane_leases=2, busy={first[0].delivery.lane_id: 1})
     assert texts(freed.leases) == ["c"]
 
 
@@ -197,7 +197,7 @@ async def test_what_is_in_hand_longer_than_its_lease_holds_no_free_slot_up(store
     for _ in "abc":  # the slot may first be spent on renewing
         claimed = await store.claim(
             now=clock.steady(), limit=100, busy={held[0].delivery.lane_id: 2},
-            in_hand=[leased.delivery.id for leased in held], lease_ms=LEASE_MS, lane_slots=3,
+            in_hand=[leased.delivery.id for leased in held], lease_ms=LEASE_MS, lane_leases=3,
         )  # fmt: skip
         taken += texts(claimed.leases)
     assert taken == ["c"]

@@ -91,7 +91,7 @@ async def test_records_of_every_kind_pass(store: SqliteStore) -> None:
     changed = replace(outgoing(), name="renamed", version=2)
     await store.commit(Changes(put_hooks=(changed,)))
     await queue_up(store, changed, ["one", "two"])
-    claimed = await store.claim(now=SystemClock().steady(), limit=10, busy={}, lease_ms=60_000, lane_slots=16)
+    claimed = await store.claim(now=SystemClock().steady(), limit=10, busy={}, lease_ms=60_000, lane_leases=16)
     assert [leased.hook for leased in claimed.leases] == [changed, changed]
     assert [leased.event.body["text"] for leased in claimed.leases] == ["one", "two"]
     assert await store.hook(changed.id) == changed
@@ -101,7 +101,7 @@ async def test_records_of_every_kind_pass(store: SqliteStore) -> None:
 async def test_a_killed_writer_loses_nothing_and_is_replaced(store: SqliteStore) -> None:
     """Who waits gets `Unavailable`; what was acknowledged stays; soon a new writer goes on, with new leases."""
     await queue_up(store, outgoing(), ["one"])
-    claim = {"limit": 10, "busy": {}, "lease_ms": 60_000, "lane_slots": 16}
+    claim = {"limit": 10, "busy": {}, "lease_ms": 60_000, "lane_leases": 16}
     first = await store.claim(now=SystemClock().steady(), **claim)  # type: ignore[arg-type] # plain values
     [pid] = writers()
     waiting = [asyncio.ensure_future(store.commit(unit(number))) for number in range(50)]

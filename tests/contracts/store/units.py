@@ -77,9 +77,9 @@ async def queue_up(store: Store, hook: OutgoingHook, texts: Sequence[str], urls:
 
 
 async def claim(
-    store: Store, now: int, *, limit: int = 100, busy: Mapping[LaneId, int] | None = None, lane_slots: int = 16
+    store: Store, now: int, *, limit: int = 100, busy: Mapping[LaneId, int] | None = None, lane_leases: int = 16
 ) -> Claimed:
-    return await store.claim(now=Millis(now), limit=limit, busy=busy or {}, lease_ms=LEASE_MS, lane_slots=lane_slots)
+    return await store.claim(now=Millis(now), limit=limit, busy=busy or {}, lease_ms=LEASE_MS, lane_leases=lane_leases)
 
 
 def texts(events: Sequence[Leased] | Sequence[Event]) -> list[object]:
