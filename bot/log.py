@@ -32,8 +32,14 @@ def configure(level: str, stream: TextIO | None = None) -> None:
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
         )
     )
-    handler.addFilter(_name_only)
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def of_server() -> logging.Logger:
+    """Return the logger of aiohttp's server; whoever writes its records down, they quote no request."""
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(_name_only)
+    return logger
 
 
 def _name_only(record: logging.LogRecord) -> bool:

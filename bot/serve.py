@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
+from bot import log
 from bot.app import SHORTCUT, make_app
 from bot.compose import open_services
 from bot.folder import Folder
@@ -86,7 +87,12 @@ async def running(
         app = make_app(services)
         connections = connections or Connections(allow_connections(settings.outgoing_concurrency))
         runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=GIVE_UP_S, keepalive_timeout=KEEP_ALIVE_S, **RUNNER_OPTIONS
+            app,
+            access_log=None,
+            logger=log.of_server(),
+            shutdown_timeout=GIVE_UP_S,
+            keepalive_timeout=KEEP_ALIVE_S,
+            **RUNNER_OPTIONS,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

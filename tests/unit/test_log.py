@@ -10,7 +10,7 @@ import pytest
 import structlog
 from aiohttp.http_exceptions import BadStatusLine
 
-from bot.log import configure
+from bot.log import configure, of_server
 
 HOSTILE = "a\nb\r\x1b[31mred\x1b[0m\u2028\u2029\u202e\x00\x9b31m\ud800é"
 
@@ -73,7 +73,7 @@ def test_a_malformed_request_is_not_quoted(output: StringIO) -> None:
     try:
         raise BadStatusLine("POST /hooks/65e2f0b72dd9f928ada3e43d/t0ken HTTP/1.1")
     except BadStatusLine:
-        logging.getLogger("aiohttp.server").exception("Error handling request from %s", "192.0.2.7")
+        of_server().exception("Error handling request from %s", "192.0.2.7")
     (line,) = lines(output)
     assert line["event"] == "Error handling request from 192.0.2.7: BadStatusLine"
     assert "t0ken" not in output.getvalue()
