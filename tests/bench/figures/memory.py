@@ -28,7 +28,7 @@ COMMAND = '{"command":"hook","params":"in list","roomId":"GENERAL"}'
 
 def measure(bench: Bench) -> Figure:
     """Compare the last fifth of a load of ten minutes with its second fifth; the first fills caches."""
-    seconds = bench.pick(600, 10)
+    seconds = bench.pick(600, 6)
     workspace = first_start(bench.data("memory"))
     asyncio.run(_prepared(workspace))
     samples: list[float] = []

@@ -52,7 +52,7 @@ class Passed:
 
 def measure(bench: Bench) -> Figure:
     """Relay with 64, then with 256 connections, beside a bare client that posts to the same receiver."""
-    seconds = bench.pick(30, 4)
+    seconds = bench.pick(30, 3)
     workspace = first_start(bench.data("relay"))
     with listening("receiver") as receiver, serving(workspace.data) as server:
         outgoing_hook(server.url, login(server.url), f"{receiver}/in")
