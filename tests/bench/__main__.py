@@ -11,7 +11,7 @@ from tests.bench import load
 from tests.bench.bench import BODY, Bench, Measurement
 from tests.bench.children import listening
 from tests.bench.figures import command_run, completion, delete, doors, memory, posts, queued, relay, start, tarpit
-from tests.bench.host import describe
+from tests.bench.host import at_rest, describe
 from tests.bench.lines import Figure
 from tests.bench.report import table, write_json
 
@@ -42,7 +42,13 @@ def main() -> int:
     parent = options.data or (REAL_DISK if REAL_DISK.is_dir() else None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="patchbay-bench-", dir=parent) as folder:
-        host = {**describe(Path(folder)), "loader": load.WRK or "our own", "quick": options.quick}
+        rested = at_rest(Path(folder), 2 if options.quick else 15)
+        host = {
+            **describe(Path(folder)),
+            "disk at rest after s": round(rested),
+            "loader": load.WRK or "our own",
+            "quick": options.quick,
+        }
         with listening("receiver") as receiver:
             host["loader's ceiling /s"] = round(most := load.ceiling(receiver, BODY, 1 if options.quick else 2))
         print("\n".join(f"{name:20} {value}" for name, value in host.items()), flush=True)
