@@ -17,7 +17,7 @@ from handlers.services import HOOKS, Need, Traffic
 from handlers.slots import Argument, Flag
 from handlers.values import ValueType
 from storage.records.changes import Changes
-from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, is_expired, is_muted
+from storage.records.integration import Direction, Hook, IncomingHook, is_expired, is_muted
 from storage.records.user import Role
 
 REFERENCE = "REF"
@@ -150,7 +150,7 @@ async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answe
 
 async def _list(call: Call, wording: Wording) -> Answer | Problem:
     context = call.context
-    hooks = _sifted(await _of(context, wording), call)
+    hooks = _sifted(await context.services.of(HOOKS).hooks(wording.way), call)
     part = hooks[offset_of(call) : offset_of(call) + ROWS]
     traffic = await context.services.of(HOOKS).traffic([hook.id for hook in part])
     rows = [Row(hook.id, _cells(hook, wording, traffic.get(hook.id, Traffic()), context)) for hook in part]
@@ -234,7 +234,7 @@ async def managed_hook(call: Call, wording: Wording, *, whole: bool = True) -> H
 async def find_hook(call: Call, wording: Wording, *, whole: bool = False) -> Hook | Problem:
     """Return the hook a reference names; `whole` refuses the beginning of a name (commands.md §2.1)."""
     reference = call.values.text(REFERENCE) or ""
-    hooks = await _of(call.context, wording)
+    hooks = await call.context.services.of(HOOKS).hooks(wording.way)
     found = resolve(reference, hooks)
     if not found.things:
         return _no_such(call, wording, nearest(reference, (hook.name for hook in hooks)))
@@ -275,11 +275,6 @@ def _no_such(call: Call, wording: Wording, suggestions: tuple[str, ...]) -> Prob
         allowed="the id or the name of one you may see",
         next=f"{wording.noun} list",
     )
-
-
-async def _of(context: CommandContext, wording: Wording) -> list[Hook]:
-    kind = IncomingHook if wording.way is Direction.INCOMING else OutgoingHook
-    return [hook for hook in await context.services.of(HOOKS).hooks() if isinstance(hook, kind)]
 
 
 def state(hook: Hook, context: CommandContext) -> str:

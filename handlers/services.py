@@ -12,7 +12,7 @@ from storage.clock import Millis
 from storage.ids import IntegrationId
 from storage.ports import Pendings
 from storage.records.changes import Changes, Committed
-from storage.records.integration import Hook
+from storage.records.integration import Direction, Hook
 from storage.records.queue import Counts
 from storage.records.user import Role
 
@@ -76,8 +76,8 @@ class Traffic:
 class HookDesk(Protocol):
     """Hooks of both directions, as the caller sees them."""
 
-    async def hooks(self) -> Sequence[Hook]:
-        """Return the hooks the caller may see (`permissions.visible`), by name."""
+    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
+        """Return the hooks the caller may see (`permissions.visible`), by name, or those of one direction."""
         ...
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]: ...

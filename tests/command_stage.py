@@ -20,7 +20,7 @@ from storage.records.audit import AuditRow
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt
 from storage.records.hook_request import HookRequest
-from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKey, PendingKind
 from storage.records.queue import Counts
 from storage.records.user import Role, User
@@ -156,9 +156,10 @@ class InMemory:
         self.town = Town(self.actor, self.memory)
         self.yard = Yard(self.actor, self.stored, self.memory)
 
-    async def hooks(self) -> Sequence[Hook]:
+    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
         seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
-        return sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
+        found = sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
+        return [hook for hook in found if way in (None, direction(hook))]
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         return {hook_id: self.seen[hook_id] for hook_id in hook_ids if hook_id in self.seen}

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Final
 
-from bot.flows.desks import Caller, Kit, check, load_desks, services
+from bot.flows.desks import Caller, Kit, Served, check, load_desks
 from bot.flows.last_lists import LastLists
 from bot.flows.notices import unheard
 from bot.flows.repeats import Repeats
@@ -125,7 +125,7 @@ class CommandFlow:
         return CommandContext(
             actor=caller.user,
             permissions=frozenset() if unlinked else permissions(caller.user),
-            services=services(self._desks.values(), self._kit, caller),
+            services=Served(self._desks, self._kit, caller),
             now=self._kit.clock.now(),
             zone=self._zone,
             place=caller.place,

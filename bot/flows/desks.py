@@ -1,8 +1,8 @@
 """Who answers what commands ask: each module of `desk/` serves one need, on behalf of one caller."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bot.flows import desk
 from bot.flows.receive import Receive
@@ -18,10 +18,12 @@ from bot.workspace.rooms import Rooms
 from bot.workspace.users import Users
 from handlers.command import Commands, Door, Place, Unlinked
 from handlers.registry import load
-from handlers.services import Need, Provided, Services
+from handlers.services import Need, Services
 from storage import ports
 from storage.clock import Clock
 from storage.records.user import User
+
+T = TypeVar("T")
 
 
 class DeskStore(
@@ -103,6 +105,17 @@ def check(commands: Commands, desks: Mapping[str, Desk]) -> None:
                 raise ValueError(f"The noun {noun.name!r} needs {need.name!r}, and bot/flows/desk/ does not serve it")
 
 
-def services(desks: Iterable[Desk], kit: Kit, caller: Caller) -> Services:
-    """Return everything one caller's command may ask."""
-    return Services(*(Provided(each.need, each.make(kit, caller)) for each in desks))
+class Served(Services):
+    """Everything one caller's command may ask; a desk is made when it is asked for, because most lines ask for one."""
+
+    def __init__(self, desks: Mapping[str, Desk], kit: Kit, caller: Caller) -> None:
+        super().__init__()
+        self._desks = desks
+        self._kit = kit
+        self._caller = caller
+
+    def of(self, need: Need[T]) -> T:
+        """Return what answers a need; `KeyError` names one that nothing answers (checked at start)."""
+        if need.name not in self._things:
+            self._things[need.name] = self._desks[need.name].make(self._kit, self._caller)
+        return super().of(need)

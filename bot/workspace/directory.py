@@ -9,7 +9,7 @@ from handlers.outgoing.scopes import EVERYWHERE, scopes_for
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
 from storage.ports import Integrations, Rooms, Tokens, Users
 from storage.records.event import Event, EventKind
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.integration import Direction, Hook, OutgoingHook, direction
 from storage.records.room import Member, Room, RoomKind
 from storage.records.user import Token, User
 
@@ -179,9 +179,14 @@ class Directory:
         """Return all integrations, oldest first."""
         return await self.remembered("hooks", lambda: self._store.hooks(self.org))
 
-    async def hooks_by_name(self) -> list[Hook]:
-        """Return all integrations as people read them, by name."""
+    async def hooks_by_name(self, way: Direction | None = None) -> list[Hook]:
+        """Return all integrations as people read them, by name, or those of one direction."""
+        if way is not None:
+            return await self.remembered(("hooks by name", way), lambda: self._one_way(way))
         return await self.remembered("hooks by name", lambda: self._ordered(self._by_name))
+
+    async def _one_way(self, way: Direction) -> list[Hook]:
+        return [hook for hook in await self.hooks_by_name() if direction(hook) is way]
 
     async def hooks_by_change(self) -> list[Hook]:
         """Return all integrations, the latest changed first."""

@@ -83,9 +83,9 @@ class Hooks:
         """Return the hooks in this caller's list, oldest first (§4.2)."""
         return _seen(await self._directory.hooks(), actor)
 
-    async def visible_by_name(self, actor: User) -> list[Hook]:
-        """Return the same hooks as people read them, by name."""
-        return _seen(await self._directory.hooks_by_name(), actor)
+    async def visible_by_name(self, actor: User, way: Direction | None = None) -> list[Hook]:
+        """Return the same hooks as people read them, by name, or those of one direction."""
+        return _seen(await self._directory.hooks_by_name(way), actor)
 
     async def visible_by_change(self, actor: User) -> list[Hook]:
         """Return the same hooks, the latest changed first."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from handlers.complete import Kind, Suggestion
 from storage.clock import Millis
 from storage.ids import IntegrationId
-from storage.records.integration import Hook
+from storage.records.integration import Direction, Hook
 from storage.records.user import Role
 from tests.command_stage import COMMANDS, InMemory
 from tests.records import NOON, incoming, outgoing, user
@@ -86,10 +86,11 @@ async def test_ten_of_ten_thousand_come_fast() -> None:
     on = InMemory(user(role=Role.ADMIN), list(hooks))
     visible = await on.hooks()
 
-    async def remembered() -> list[Hook]:  # the directory keeps the list; this test is about what follows
+    # the directory keeps the list; this test is about what follows
+    async def remembered(_: Direction | None = None) -> list[Hook]:
         return list(visible)
 
-    on.hooks = remembered  # type: ignore[method-assign]  # the same list, not sorted anew
+    on.hooks = remembered  # type: ignore[method-assign, assignment]  # the same list, not sorted anew
 
     async def seconds() -> float:
         began = perf_counter()

@@ -7,7 +7,7 @@ from handlers.errors import Fault
 from handlers.services import HOOKS, HookDesk, Traffic
 from storage.ids import IntegrationId
 from storage.records.changes import Changes
-from storage.records.integration import Hook, IncomingHook, direction
+from storage.records.integration import Direction, Hook, IncomingHook, direction
 from storage.records.queue import Counts
 
 RECENT = 10
@@ -21,8 +21,8 @@ class Hooks:
         self._kit = kit
         self._user = caller.user
 
-    async def hooks(self) -> Sequence[Hook]:
-        return await self._kit.hooks.visible_by_name(self._user)
+    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
+        return await self._kit.hooks.visible_by_name(self._user, way)
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         found = await self._kit.store.passed(hook_ids, RECENT)
