@@ -42,7 +42,7 @@ def main() -> int:
     parent = options.data or (REAL_DISK if REAL_DISK.is_dir() else None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="patchbay-bench-", dir=parent) as folder:
-        rested = at_rest(Path(folder), 2 if options.quick else 15)
+        rested = at_rest(Path(folder), 2 if options.quick else 30)
         host = {
             **describe(Path(folder)),
             "disk at rest after s": round(rested),
