@@ -12,10 +12,11 @@ from handlers.errors import Fault
 from storage.clock import Millis
 from storage.ids import IntegrationId, MessageId
 from storage.records.changes import Changes
+from storage.records.delivery import DeliveryState
 from storage.records.hook_request import Verdict
 from storage.records.integration import Hook, IncomingHook, PreviousCalls
 from tests.clock import ManualClock
-from tests.delivering import Receiver, receiving
+from tests.delivering import Receiver, receiving, until
 from tests.hook_door import OK, UNKNOWN, Door, door, owner, texts
 from tests.hook_stage import INCOMING, OUTGOING
 from tests.server import Server, serving
@@ -318,6 +319,11 @@ async def test_a_message_leads_back_to_its_request(timed: Server, clock: ManualC
     assert (refused.verdict, refused.signature) == (Verdict.REFUSED, "signature-missing")
     seq = await store.event_posting(MessageId(message_id))
     assert seq is not None
+
+    async def settled() -> bool:
+        return [one.state for one in await store.deliveries_of(seq)] == [DeliveryState.DELIVERED]
+
+    await until(settled)  # before that, two looks at the delivery may differ
     (delivery,) = await store.deliveries_of(seq)
     assert delivery.integration_id == hook_id
     assert (await store.deliveries(hook_id=hook_id))[0] == [await store.delivery(delivery.id)]
