@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.disk import at_rest
 from tests.bench.lines import Figure
 
 BODY = '{"text":"[api] build @n of main passed in 3 min 12 s: 412 tests, 3 skipped; deployed to staging by ann"}'
@@ -23,6 +24,10 @@ class Bench:
     def pick(self, full: int, quick: int) -> int:
         """Return the size of something for this run."""
         return quick if self.quick else full
+
+    def rest(self) -> float:
+        """Wait until the disk has done what is left of the work before; return the seconds it took."""
+        return at_rest(self.folder, self.pick(15, 1), self.pick(60, 2))
 
     def data(self, name: str) -> Path:
         """Return a data folder of its own."""

@@ -8,32 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from tests.bench.disk import PAGE
 from tests.bench.lines import p99
 
 SYNCS = 100
-STALL_S = 0.015
-PAUSE_S = 0.002
-MOST_S = 180.0
-PAGE = b"x" * 4096
-
-
-def at_rest(folder: Path, quiet_s: float) -> float:
-    """Wait until no write has been held up for so long, and no longer than `MOST_S`; return the seconds it took.
-
-    A file system that hands back what was deleted, as the folders of thousands of tests just were, holds each
-    write up for 50 to 200 ms now and then, for some seconds: that would be measured instead of the server.
-    """
-    os.sync()
-    began = calm = time.monotonic()
-    with (folder / "rest").open("wb", buffering=0) as out:
-        while (now := time.monotonic()) - calm < quiet_s and now - began < MOST_S:
-            out.seek(0)
-            out.write(PAGE)
-            os.fdatasync(out.fileno())
-            if time.monotonic() - now > STALL_S:
-                calm = time.monotonic()
-            time.sleep(PAUSE_S)
-    return time.monotonic() - began
 
 
 def describe(folder: Path) -> dict[str, object]:

@@ -46,7 +46,7 @@ async def test_what_blocks_the_loop_is_named() -> None:
 
 
 async def test_what_waits_has_not_worked() -> None:
-    """A loop that is kept from its work, not busy with it, stood still all the same and worked next to nothing."""
+    """A callback that waits, busy with nothing, held the loop up all the same and worked next to nothing."""
     stalls, reported = list[tuple[float, float]](), asyncio.Event()
 
     def report(milliseconds: float, worked_ms: float, _: list[str]) -> None:
@@ -62,6 +62,32 @@ async def test_what_waits_has_not_worked() -> None:
     watching.cancel()
     await asyncio.wait([watching])
     assert stalls[0][1] < 50
+
+
+async def test_what_nobody_saw_is_named_without_its_values() -> None:
+    """What held the interpreter lock has no stack, but the name of what ran; many short callbacks are no stall."""
+    places, reported = list[list[str]](), asyncio.Event()
+
+    def report(_: float, __: float, stack: list[str]) -> None:
+        places.append(stack)
+        reported.set()
+
+    async def holding(secret: str) -> str:
+        sum(range(10_000_000))  # one step for the interpreter
+        return secret
+
+    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
+    await asyncio.sleep(0)  # it begins
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    assert not places
+    await asyncio.create_task(holding("hidden"))
+    async with asyncio.timeout(5):
+        await reported.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
+    assert "holding" in places[0][-1]
+    assert "hidden" not in str(places)
 
 
 async def test_a_server_runs_with_the_watch(tmp_path: Path) -> None:
