@@ -35,6 +35,7 @@ from storage.sqlite.engine import Engine, Opening, start
 from storage.sqlite.known_hooks import KnownHooks
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
+from storage.sqlite.together import Together
 from storage.sqlite.transactions import Job
 from storage.sqlite.writer import ThreadWriter, Writer
 from storage.vault import Vault
@@ -60,6 +61,7 @@ class SqliteStore:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="patchbay-reader")
         self._reading = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._passed: dict[int, Together[IntegrationId, Passed]] = {}
         self._writer: Writer[Engine]
         if apart:
             self._writer = ProcessWriter(opening, committed=self._publish)
@@ -343,8 +345,9 @@ class SqliteStore:
         return await self._read(history.request, self._vault, request_id)
 
     async def passed(self, hook_ids: Sequence[IntegrationId], last: int) -> Mapping[IntegrationId, Passed]:
-        found = await self._read(history.passed, hook_ids, last)
-        return {IntegrationId(hook_id): passed for hook_id, passed in found.items()}
+        if last not in self._passed:
+            self._passed[last] = Together(lambda hooks: self._read(history.passed, last, hooks))
+        return await self._passed[last].of(hook_ids)
 
     async def event(self, seq: EventSeq) -> Event | None:
         return await self._read(reads.event, seq)
