@@ -43,7 +43,7 @@ def main() -> int:
     parent = options.data or (REAL_DISK if REAL_DISK.is_dir() else None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="patchbay-bench-", dir=parent) as folder:
-        rested = at_rest(Path(folder), 2 if options.quick else 30, 180)
+        rested = at_rest(Path(folder), *((1, 3) if options.quick else (30, 300)))
         host = {
             **describe(Path(folder)),
             "loader": load.WRK or "our own",
@@ -55,10 +55,11 @@ def main() -> int:
         bench = Bench(Path(folder), options.quick, most)
         figures: dict[str, Figure] = {}
         for name in options.figure or FIGURES:
-            if figures:
+            if figures and not options.quick:
                 rested += bench.rest()
-            print(f"... {name}", file=sys.stderr, flush=True)
+            started = time.monotonic()
             figures[name] = FIGURES[name](bench)
+            print(f"... {name}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
             for missed in (line for line in figures[name].lines if not line.ok):
                 print(f"    missed: {missed.what}, {missed.value:,.2f} {missed.unit}", file=sys.stderr, flush=True)
     lost = sum(figure.lost for figure in figures.values())

@@ -10,17 +10,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from tests.bench.children import command, end
 from tests.process import ROOT
 
 STALL_S = 0.015
 PAUSE_S = 0.002
-WATCH_S = 0.005
+WATCH_S = 0.01
+SETTLED_S = 0.2
+"""After which a stall is over and written down."""
 PAGE = b"x" * 4096
 
-Stall = tuple[int, int]
-"""Beginning and end of a write that took long, in monotonic nanoseconds."""
+T = TypeVar("T")
+Span = tuple[int, int]
+"""Beginning and end of something, as of a write that took long, in monotonic nanoseconds."""
 
 
 def at_rest(folder: Path, quiet_s: float, most_s: float) -> float:
@@ -32,7 +36,7 @@ def at_rest(folder: Path, quiet_s: float, most_s: float) -> float:
     os.sync()
     began = calm = time.monotonic()
 
-    def stalled(_: Stall) -> None:
+    def stalled(_: Span) -> None:
         nonlocal calm
         calm = time.monotonic()
 
@@ -44,30 +48,58 @@ def at_rest(folder: Path, quiet_s: float, most_s: float) -> float:
     return time.monotonic() - began
 
 
+class Watch:
+    """A process that watches the disk; `stalls` are those it has seen so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._seen = folder / "stalls"
+        with self._seen.open("w") as out:
+            self._child = subprocess.Popen(command("disk", str(folder / "watched")), cwd=ROOT, stdout=out, text=True)
+
+    def stalls(self) -> list[Span]:
+        time.sleep(SETTLED_S)
+        return [(int(began), int(ended)) for began, ended in map(str.split, self._seen.read_text().splitlines())]
+
+    def end(self) -> None:
+        end(self._child)
+
+
 @contextmanager
-def watching(folder: Path) -> Iterator[Callable[[], Sequence[Stall]]]:
-    """Watch the disk in a process of its own; the function ends it and returns the stalls it saw."""
-    seen = folder / "stalls"
-    with seen.open("w") as out:
-        child = subprocess.Popen(command("disk", str(folder / "watched")), cwd=ROOT, stdout=out, text=True)
-
-    def finish() -> Sequence[Stall]:
-        end(child)
-        return [(int(began), int(ended)) for began, ended in map(str.split, seen.read_text().splitlines())]
-
+def watching(folder: Path) -> Iterator[Watch]:
+    """Watch the disk meanwhile."""
+    watch = Watch(folder)
     try:
-        yield finish
+        yield watch
     finally:
-        end(child)
+        watch.end()
 
 
-def _write(file: Path, pause_s: float, stalled: Callable[[Stall], None], over: Callable[[], bool]) -> None:
+def met(span: Span, stalls: Sequence[Span]) -> bool:
+    """Tell whether something from beginning to end overlaps a stall."""
+    return any(span[0] < ended and began < span[1] for began, ended in stalls)
+
+
+def in_turn(folder: Path, turns: int, spare: int, turn: Callable[[int], T]) -> tuple[list[T], list[T]]:
+    """Take turns until so many were calm, with at most `spare` more; return the calm ones, and those left out.
+
+    Left out is what met a stall of the disk itself; when nearly all did, nothing is.
+    """
+    calm, stalled = list[T](), list[T]()
+    with watching(folder) as watch:
+        while len(calm) < turns and len(calm) + len(stalled) < turns + spare:
+            began = time.monotonic_ns()
+            found = turn(len(calm) + len(stalled))
+            (stalled if met((began, time.monotonic_ns()), watch.stalls()) else calm).append(found)
+    return (calm, stalled) if 2 * len(calm) > turns else (calm + stalled, [])
+
+
+def _write(file: Path, pause_s: float, stalled: Callable[[Span], None], over: Callable[[], bool]) -> None:
     with file.open("wb", buffering=0) as out:
         while not over():
             began = time.monotonic_ns()
             out.seek(0)
             out.write(PAGE)
-            os.fdatasync(out.fileno())
+            os.fsync(out.fileno())  # with its times: a file that grows waits for the file system's journal, too
             ended = time.monotonic_ns()
             if ended - began > STALL_S * 1e9:
                 stalled((began, ended))

@@ -18,7 +18,7 @@ from storage.records.integration import OutgoingHook
 from storage.records.queue import Leased, Settle
 from tests.bench.bench import BODY, Bench
 from tests.bench.children import call, listening
-from tests.bench.disk import Stall, watching
+from tests.bench.disk import Span, met, watching
 from tests.bench.fill import add_hooks, facts, opened, outgoing_hooks, posted_event, queue_up
 from tests.bench.lines import AtMost, Figure, Line, p99
 from tests.bench.load import Load, loading
@@ -39,10 +39,6 @@ MOST_LEFT_OUT = 0.01
 """Part of the commits that may have met a stall of the disk itself; they are not judged."""
 
 
-Span = tuple[int, int]
-"""Beginning and end of a claim or commit, as the caller waits for it, in monotonic nanoseconds."""
-
-
 @dataclass(slots=True)
 class Queue:
     """A queue of some size, and what its rounds took so far."""
@@ -52,7 +48,7 @@ class Queue:
     hooks: list[OutgoingHook]
     claims: list[Span] = field(default_factory=list)
     others: list[Span] = field(default_factory=list)
-    """Settles and new deliveries, each with its commit."""
+    """Settles and new deliveries, each with its commit, as the caller waits for it."""
     wal_mb: list[float] = field(default_factory=list)
 
     @property
@@ -80,13 +76,13 @@ def measure(bench: Bench) -> Figure:
             for name, queued, lanes in (("few", FEW, 1), ("one", many, 1), ("spread", many, LANES))
         )
         bench.rest()
-        with watching(bench.folder) as stalls:
+        with watching(bench.folder) as disk:
             asyncio.run(_probe((few, one, spread), rounds))
-            stalled = stalls()
+            stalled = disk.stalls()
         working = _work_off(spread.workspace, bench.pick(20, 4))
     commits = [*one.claims, *one.others, *spread.claims, *spread.others]
-    own = [span for span in commits if not any(span[0] < until and since < span[1] for since, until in stalled)]
-    left_out = [span for span in commits if span not in set(own)]
+    own = [span for span in commits if not met(span, stalled)]
+    left_out = [span for span in commits if met(span, stalled)]
     wal = max(*one.wal_mb, *spread.wal_mb, working.wal_mb)
     lines = (
         Line(
@@ -168,7 +164,7 @@ def _ms(span: Span) -> float:
     return (span[1] - span[0]) / 1e6
 
 
-def _left_out(spans: Sequence[Span], stalled: Sequence[Stall]) -> str:
+def _left_out(spans: Sequence[Span], stalled: Sequence[Span]) -> str:
     if not spans:
         return f"the disk itself stalled {len(stalled)} times meanwhile"
     longest, disk = max(map(_ms, spans)), max(map(_ms, stalled))
