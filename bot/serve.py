@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 from aiohttp import web
 
-from bot import log
+from bot import collecting, log
 from bot.app import SHORTCUT, make_app
 from bot.compose import open_services
 from bot.folder import Folder
@@ -25,10 +24,6 @@ from bot.workspace.first_start import FirstStart
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
-GC_THRESHOLDS = (20_000, 20, 50)
-"""Objects made between collections: requests make many that live shortly, and none of them in circles."""
-SETTLE_S = 10.0
-"""How often what has lived that long is taken out of collections."""
 FINISH_S = 5.0
 """Seconds requests under way may take to finish once the server stops; the workers' own 5 s run beside them."""
 GIVE_UP_S = 0.5
@@ -121,17 +116,6 @@ async def running(
         yield Running(services, f"http://{host}:{port}", first)
 
 
-async def _settle() -> None:
-    """Keep what lives long out of collections: one over 30,000 objects, as 200 hooks make them, holds all up for 17 ms.
-
-    What is let go later is freed all the same, but for circles that lived through two collections.
-    """
-    while True:
-        await asyncio.sleep(SETTLE_S)
-        gc.collect(1)  # what is young and dead must not stay
-        gc.freeze()
-
-
 async def serve(settings: Settings, announce: Callable[[Running], None]) -> None:
     """Serve until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
@@ -139,13 +123,11 @@ async def serve(settings: Settings, announce: Callable[[Running], None]) -> None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with running(settings, apart=True) as server:
-        gc.collect()
-        gc.freeze()  # what the start made lives as long as the process: fewer pauses (delivery.md §8)
-        gc.set_threshold(*GC_THRESHOLDS)
+        collecting.begin()
         announce(server)
         log = structlog.get_logger("patchbay.serve")
         log.info("started", url=server.url, base_url=server.services.base_url)
-        settling = asyncio.create_task(_settle())
+        collector = asyncio.create_task(collecting.collect_when_idle())
         await stopped.wait()
-        settling.cancel()
+        collector.cancel()
         log.info("stopping")

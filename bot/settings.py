@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         256, description="Outgoing calls under way at once."
     )
     loop_watch_ms: Count = Field(
-        0, description="Log what blocks the event loop for longer than so many milliseconds; 0 is off."
+        0, description="Log callbacks that keep the event loop for longer than so many milliseconds; 0 is off."
     )
     time_zone: str = Field("UTC", description="Time zone of printed times and of words like today.")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is logged.")

@@ -30,7 +30,8 @@ def log_stall(milliseconds: float, worked_ms: float, stack: list[str]) -> None:
 class LoopWatch:
     """A worker that times each callback of its loop, and a thread beside it that looks where a slow one stands.
 
-    asyncio's own debug mode times them, too, but takes the stack of every call: too slow for usual load.
+    asyncio's own debug mode times them, too, but takes the stack of every call: too slow for usual load. One watch in a
+    process: it stands between the loop and its callbacks.
     """
 
     name = "loop-watch"
@@ -50,6 +51,7 @@ class LoopWatch:
             if handle._loop is not loop:
                 run(handle)
                 return
+            callback = handle._callback
             self._began, worked = self._clock.monotonic(), time.thread_time()
             try:
                 run(handle)
@@ -58,7 +60,8 @@ class LoopWatch:
                 stack, self._stack = self._stack, None
                 if took > self._longest_s:
                     worked = time.thread_time() - worked
-                    self._report(took * 1000, worked * 1000, stack or [_name(handle)])
+                    # in a callback of its own: here an error would end the loop
+                    loop.call_soon(self._report, took * 1000, worked * 1000, stack or [_name(callback)])
 
         watcher = threading.Thread(
             target=self._watch, args=(threading.get_ident(), stopped), name="patchbay-loop-watch", daemon=True
@@ -74,19 +77,19 @@ class LoopWatch:
     def _watch(self, loop_thread: int, stopped: threading.Event) -> None:
         while not stopped.wait(self._longest_s / 2):
             began = self._began
-            if began is not None and self._stack is None and self._clock.monotonic() - began > self._longest_s:
-                frame = sys._current_frames().get(loop_thread)
-                if frame is not None:
-                    self._stack = _places(frame)
+            if began is None or self._stack is not None or self._clock.monotonic() - began <= self._longest_s:
+                continue
+            frame = sys._current_frames().get(loop_thread)
+            if frame is not None and self._began == began:  # else it stands in the next one
+                self._stack = _places(frame)
 
 
 def _places(frame: FrameType) -> list[str]:
     return [f"{step.filename}:{step.lineno} {step.name}" for step in traceback.extract_stack(frame)[-DEEPEST:]]
 
 
-def _name(handle: Any) -> str:
-    """Name what ran, for what held the interpreter lock so that nobody saw its stack; never with its values."""
-    callback = handle._callback
+def _name(callback: object) -> str:
+    """Name what ran, where it had ended before the watcher's next look; never with its values."""
     owner = getattr(callback, "__self__", None)
     named = owner.get_coro() if isinstance(owner, asyncio.Task) else callback
     return str(getattr(named, "__qualname__", type(named).__name__))

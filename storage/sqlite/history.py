@@ -135,7 +135,7 @@ FROM json_each(?1) AS hook"""
 """One row for all of it: each row that is stepped hands the interpreter's lock over (delivery.md §8)."""
 
 
-def passed(connection: Connection, last: int, hook_ids: Sequence[IntegrationId]) -> dict[IntegrationId, Passed]:
+def passed(connection: Connection, hook_ids: Sequence[IntegrationId], last: int) -> dict[IntegrationId, Passed]:
     found = connection.execute(_PASSED, (write(hook_ids), last)).fetchone()[0]
     return {
         IntegrationId(hook_id): Passed(Millis(last_at), failures)

@@ -346,7 +346,7 @@ class SqliteStore:
 
     async def passed(self, hook_ids: Sequence[IntegrationId], last: int) -> Mapping[IntegrationId, Passed]:
         if last not in self._passed:
-            self._passed[last] = Together(lambda hooks: self._read(history.passed, last, hooks))
+            self._passed[last] = Together(lambda hooks: self._read(history.passed, hooks, last))
         return await self._passed[last].of(hook_ids)
 
     async def event(self, seq: EventSeq) -> Event | None:

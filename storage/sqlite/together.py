@@ -11,7 +11,8 @@ V = TypeVar("V")
 class Together(Generic[K, V]):
     """Reads keys: those asked for while a query runs wait for the next, so nobody gets what was read before they asked.
 
-    Each query is a step into another thread and back, which costs a busy loop more than the query itself.
+    Each query is a step into another thread and back, which costs a busy loop more than a usual query itself. One runs
+    at a time: a long one delays those who ask meanwhile by as much.
     """
 
     def __init__(self, read: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
@@ -25,6 +26,7 @@ class Together(Generic[K, V]):
         self._asked.update(dict.fromkeys(keys))
         if self._next is None:
             self._next = asyncio.create_task(self._query())
+            self._next.add_done_callback(_heard)
         found = await asyncio.shield(self._next)  # others wait for it, too
         return {key: found[key] for key in keys if key in found}
 
@@ -32,3 +34,9 @@ class Together(Generic[K, V]):
         async with self._one_at_a_time:
             asked, self._asked, self._next = list(self._asked), {}, None
             return await self._read(asked)
+
+
+def _heard(query: asyncio.Task[Mapping[K, V]]) -> None:
+    """Take note of an error, so that asyncio does not log it where everybody who waited has gone."""
+    if not query.cancelled():
+        query.exception()

@@ -64,30 +64,50 @@ async def test_what_waits_has_not_worked() -> None:
     assert stalls[0][1] < 50
 
 
-async def test_what_nobody_saw_is_named_without_its_values() -> None:
-    """What held the interpreter lock has no stack, but the name of what ran; many short callbacks are no stall."""
+async def test_what_nobody_saw_is_named_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback that ended before the watcher looked is told by its name, not by what it was called with."""
     places, reported = list[list[str]](), asyncio.Event()
+    monkeypatch.setattr(LoopWatch, "_watch", lambda *_: None)
 
     def report(_: float, __: float, stack: list[str]) -> None:
         places.append(stack)
         reported.set()
 
     async def holding(secret: str) -> str:
-        sum(range(10_000_000))  # one step for the interpreter
+        threading.Event().wait(0.3)
         return secret
 
-    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
+    watching = asyncio.create_task(LoopWatch(SystemClock(), 200, report).run())
     await asyncio.sleep(0)  # it begins
-    for _ in range(1_000):
-        await asyncio.sleep(0)
-    assert not places
     await asyncio.create_task(holding("hidden"))
+    async with asyncio.timeout(5):
+        await reported.wait()
+    asyncio.get_running_loop().call_soon(threading.Event().wait, 0.3)
+    reported.clear()
     async with asyncio.timeout(5):
         await reported.wait()
     watching.cancel()
     await asyncio.wait([watching])
-    assert "holding" in places[0][-1]
+    assert "holding" in places[0][0]
+    assert places[1] == ["Event.wait"]
     assert "hidden" not in str(places)
+
+
+async def test_a_report_that_fails_leaves_the_loop_at_work() -> None:
+    """An error of the log is the loop's to tell, as any callback's."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, __: told.set())
+
+    def report(*_: object) -> None:
+        raise BrokenPipeError
+
+    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
+    await asyncio.sleep(0)  # it begins
+    threading.Event().wait(0.1)
+    async with asyncio.timeout(5):
+        await told.wait()
+    watching.cancel()
+    await asyncio.wait([watching])
 
 
 async def test_a_server_runs_with_the_watch(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reads that several ask for at once are one query, and nobody notices but by the time it takes."""
 
 import asyncio
+import gc
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -23,9 +24,9 @@ class Table:
         self.queries.append(list(keys))
         self.begun.set()
         found = {key: self.rows[key] for key in keys if key in self.rows}
+        await self.go.wait()
         if self.broken:
             raise Unavailable("The disk is gone.")
-        await self.go.wait()
         return found
 
 
@@ -46,6 +47,9 @@ async def test_nobody_gets_what_was_read_before_they_asked() -> None:
     await table.begun.wait()
     table.rows["a"] = 10
     later = [asyncio.create_task(together.of([key])) for key in ("a", "b", "a")]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert table.queries == [["a"]]
     table.go.set()
     assert await first == {"a": 1}
     assert await asyncio.gather(*later) == [{"a": 10}, {"b": 2}, {"a": 10}]
@@ -64,15 +68,31 @@ async def test_one_that_gives_up_leaves_the_others_their_answer() -> None:
     assert await stays == {"b": 2}
 
 
+async def test_a_failure_nobody_waits_for_is_no_record_of_asyncio(caplog: pytest.LogCaptureFixture) -> None:
+    """Where everybody has gone, there is nobody to tell."""
+    table = Table()
+    together = Together(table.read)
+    gone = asyncio.create_task(together.of(["a"]))
+    await table.begun.wait()
+    gone.cancel()
+    await asyncio.wait([gone])
+    table.broken = True
+    table.go.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not caplog.records
+
+
 async def test_a_query_that_fails_fails_for_all_of_its_own_and_none_after() -> None:
     """The next query is asked anew."""
     table = Table()
     table.broken = True
+    table.go.set()
     together = Together(table.read)
     found = await asyncio.gather(together.of(["a"]), together.of(["b"]), return_exceptions=True)
     assert [str(one) for one in found] == ["The disk is gone."] * 2
     table.broken = False
-    table.go.set()
     assert await together.of(["a"]) == {"a": 1}
 
 

@@ -6,7 +6,6 @@ from statistics import median
 from storage.sqlite.apply import REQUESTS_KEPT
 from tests.bench.bench import BODY, Bench
 from tests.bench.children import listening
-from tests.bench.disk import in_turn
 from tests.bench.lines import AtLeast, AtMost, Figure, Line
 from tests.bench.load import Load, Shot, fire, limited
 from tests.bench.server import Workspace, first_start, serving
@@ -32,23 +31,17 @@ def measure(bench: Bench) -> Figure:
         for load in loads:
             fire(load)  # caches are warm
         before, whole = _stored(workspace), _partly_written(workspace)
-
-        def turn(number: int) -> list[Shot]:
-            return [fire(replace(load, prefix=f"{number}{place}-")) for place, load in enumerate(loads)]
-
-        calm, stalled = in_turn(bench.folder, turns, bench.pick(turns // 2, 0), turn)
-        peers, plains, with_ids = (list(shots) for shots in zip(*calm, strict=True))
-        posted = [shots[1:] for shots in calm + stalled]
-        lost = max(0, sum(shot.ok for pair in posted for shot in pair) - (_stored(workspace) - before))
+        found = [
+            [fire(replace(load, prefix=f"{turn}{place}-")) for place, load in enumerate(loads)] for turn in range(turns)
+        ]
+        peers, plains, with_ids = (list(shots) for shots in zip(*found, strict=True))
+        lost = max(0, sum(shot.ok for shot in (*plains, *with_ids)) - (_stored(workspace) - before))
         told = [fire(replace(load, each=True, prefix=f"told{place}-")) for place, load in enumerate(loads[1:])]
         lost += sum(len(_missing(workspace, shot)) for shot in told)
         server.stop()
     partly = _partly_written(workspace) - whole
-    ids_lost = max(0, sum(with_id.ok for _, with_id in posted) - _count(workspace, "dedup"))
+    ids_lost = max(0, sum(shot.ok for shot in with_ids) - _count(workspace, "dedup"))
     lines = [*_lines(bench, "no request id", plains, peers), *_lines(bench, "random request ids", with_ids, peers)]
-    left_out = max((shot.p99_ms for pair in posted[len(calm) :] for shot in pair), default=0.0)
-    what = f"seconds left out: the disk itself stalled (p99 up to {left_out:.0f} ms)"
-    lines.append(Line(what=what, value=2 * len(stalled), unit=""))
     lines.append(Line(what="acknowledged posts that are lost", value=lost, unit="", bar=AtMost(0)))
     unwritten = abs(partly) + ids_lost + (REQUESTS_KEPT - _count(workspace, "hook_request"))
     lines.append(Line(what="without event, request id or history", value=unwritten, unit="", bar=AtMost(0)))
