@@ -1,5 +1,6 @@
 """Fixtures every kind of test may ask for, and the search of the whole run's output for secrets."""
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,3 +25,11 @@ async def server(tmp_path: Path) -> AsyncIterator["Server"]:
 
     async with serving(tmp_path / "data") as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def patient_doors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let chats wait longer for an answer: a stall of the disk is no slow command, which is answered elsewhere."""
+    chat_doors = sys.modules.get("bot.web.chat_doors")
+    if chat_doors is not None:
+        monkeypatch.setattr(chat_doors, "ACK_S", 2.0)
