@@ -27,7 +27,7 @@ class Bench:
 
     def rest(self) -> float:
         """Wait until the disk has done what is left of the work before; return the seconds it took."""
-        return at_rest(self.folder, self.pick(15, 1), self.pick(90, 1))
+        return at_rest(self.folder, self.pick(15, 1), self.pick(180, 1))
 
     def data(self, name: str) -> Path:
         """Return a data folder of its own."""
