@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from bot.workers.loop_watch import LoopWatch
+from bot.workers.loop_watch import LoopWatch, Report
 from storage.clock import SystemClock
 from tests.server import serving
 
@@ -17,6 +18,18 @@ def spin(clock: SystemClock, seconds: float) -> None:
     end = clock.monotonic() + seconds
     while clock.monotonic() < end:
         pass
+
+
+@asynccontextmanager
+async def watching(longest_ms: int, report: Report) -> AsyncIterator[None]:
+    """Watch this loop meanwhile."""
+    watch = asyncio.create_task(LoopWatch(SystemClock(), longest_ms, report).run())
+    await asyncio.sleep(0)  # it begins
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
 
 
 @pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
@@ -30,16 +43,13 @@ async def test_what_blocks_the_loop_is_named() -> None:
             stalls.append((milliseconds, worked_ms))
             reported.set()
 
-    watching = asyncio.create_task(LoopWatch(clock, 20, report).run())
-    await asyncio.sleep(0)  # it begins
-    for _ in range(10):  # on a busy machine the watcher may look too late, once or twice
-        spin(clock, 0.2)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await reported.wait()
-                break
-    watching.cancel()
-    await asyncio.wait([watching])
+    async with watching(20, report):
+        for _ in range(10):  # on a busy machine the watcher may look too late, once or twice
+            spin(clock, 0.2)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reported.wait()
+                    break
     stood, worked = stalls[0]
     assert 150 < stood < 2_000
     assert worked > 50  # less than it stood where others keep the processor
@@ -54,13 +64,10 @@ async def test_what_waits_has_not_worked() -> None:
             stalls.append((milliseconds, worked_ms))
             reported.set()
 
-    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
-    await asyncio.sleep(0)  # it begins
-    threading.Event().wait(0.15)
-    async with asyncio.timeout(5):
-        await reported.wait()
-    watching.cancel()
-    await asyncio.wait([watching])
+    async with watching(20, report):
+        threading.Event().wait(0.15)
+        async with asyncio.timeout(5):
+            await reported.wait()
     assert stalls[0][1] < 50
 
 
@@ -77,17 +84,14 @@ async def test_what_nobody_saw_is_named_without_its_values(monkeypatch: pytest.M
         threading.Event().wait(0.3)
         return secret
 
-    watching = asyncio.create_task(LoopWatch(SystemClock(), 200, report).run())
-    await asyncio.sleep(0)  # it begins
-    await asyncio.create_task(holding("hidden"))
-    async with asyncio.timeout(5):
-        await reported.wait()
-    asyncio.get_running_loop().call_soon(threading.Event().wait, 0.3)
-    reported.clear()
-    async with asyncio.timeout(5):
-        await reported.wait()
-    watching.cancel()
-    await asyncio.wait([watching])
+    async with watching(200, report):
+        await asyncio.create_task(holding("hidden"))
+        async with asyncio.timeout(5):
+            await reported.wait()
+        asyncio.get_running_loop().call_soon(threading.Event().wait, 0.3)
+        reported.clear()
+        async with asyncio.timeout(5):
+            await reported.wait()
     assert "holding" in places[0][0]
     assert places[1] == ["Event.wait"]
     assert "hidden" not in str(places)
@@ -101,13 +105,10 @@ async def test_a_report_that_fails_leaves_the_loop_at_work() -> None:
     def report(*_: object) -> None:
         raise BrokenPipeError
 
-    watching = asyncio.create_task(LoopWatch(SystemClock(), 20, report).run())
-    await asyncio.sleep(0)  # it begins
-    threading.Event().wait(0.1)
-    async with asyncio.timeout(5):
-        await told.wait()
-    watching.cancel()
-    await asyncio.wait([watching])
+    async with watching(20, report):
+        threading.Event().wait(0.1)
+        async with asyncio.timeout(5):
+            await told.wait()
 
 
 async def test_a_server_runs_with_the_watch(tmp_path: Path) -> None:
