@@ -1,7 +1,9 @@
-"""The peers of a run: a bare aiohttp handler that reads and parses a body, and a bare aiohttp client that posts one."""
+"""The peers of a run: a bare aiohttp handler that reads and parses a body, a bare aiohttp client that posts one, and a
+bare event loop whose callbacks all do the same."""
 
 import asyncio
 import json
+import socket
 import sys
 import time
 
@@ -9,6 +11,9 @@ import aiohttp
 from aiohttp import web
 
 CLIENTS = 64
+TURN_S = 0.002
+ROUNDS = 40
+"""How often a callback of the bare loop writes and reads the body: about half a millisecond of work."""
 
 
 async def handler() -> None:
@@ -45,8 +50,32 @@ async def client(url: str, seconds: float, body: str) -> None:
     print(done / (time.perf_counter() - began))
 
 
+async def loop(seconds: float, parts: int, body: str) -> None:
+    """Work a little, always the same, and send it, at each turn; print its longest work of each part in milliseconds.
+
+    As the loop watch counts work: processor time of the thread. What is far over the usual is what the machine itself
+    did in that time.
+    """
+    ours, theirs = socket.socketpair()
+    parsed, longest = json.loads(body), [0.0] * parts
+    began = time.perf_counter()
+    with ours, theirs:
+        while (passed := time.perf_counter() - began) < seconds:
+            worked = time.thread_time()
+            for _ in range(ROUNDS):
+                ours.send(json.dumps(json.loads(json.dumps(parsed))).encode())
+                theirs.recv(1 << 16)
+            part = int(passed / seconds * parts)
+            longest[part] = max(longest[part], (time.thread_time() - worked) * 1000)
+            await asyncio.sleep(TURN_S)
+    print(json.dumps(longest))
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "handler":
-        asyncio.run(handler())
-    else:
-        asyncio.run(client(sys.argv[2], float(sys.argv[3]), sys.argv[4]))
+    match sys.argv[1:]:
+        case ["handler"]:
+            asyncio.run(handler())
+        case ["client", address, seconds, body]:
+            asyncio.run(client(address, float(seconds), body))
+        case ["loop", seconds, parts, body]:
+            asyncio.run(loop(float(seconds), int(parts), body))
