@@ -105,7 +105,7 @@ class Loader:
         if self._load.lines:
             text = text.replace("@line", self._load.lines[(self._sent - 1) % len(self._load.lines)])
         text = text.replace("@hex", hashlib.md5(number.encode(), usedforsecurity=False).hexdigest())
-        return text.replace("@n", number).replace("@room", str(self._sent % self._rooms)).replace("@t", str(due))
+        return text.replace("@n", number).replace("@room", str((self._sent - 1) % self._rooms)).replace("@t", str(due))
 
     def answered(self, connection: Connection, number: str, ok: bool, since: int) -> None:
         now = time.monotonic_ns()

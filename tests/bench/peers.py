@@ -79,3 +79,5 @@ if __name__ == "__main__":
             asyncio.run(client(address, float(seconds), body))
         case ["loop", seconds, parts, body]:
             asyncio.run(loop(float(seconds), int(parts), body))
+        case _:
+            sys.exit(f"no such peer: {sys.argv[1:]}")
