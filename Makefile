@@ -39,7 +39,7 @@ run: setup
 test: setup-dev
 	$(BIN)/python -m pytest
 
-# Runs the fault suite at full length (about 12 minutes), then prints the figures.
+# Runs the fault suite at full length (about 19 minutes), then prints the figures (about 25).
 # QUICK=1 leaves the faults out and ends within 2 minutes; ONLY="posts relay" measures only these; JSON=FILE writes
 # the figures, too.
 bench: setup-dev
