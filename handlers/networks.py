@@ -6,10 +6,13 @@ addresses global (security.md §1).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
+
+SUBSCRIBER_BITS = 64
+"""Prefix length of the least IPv6 network a provider gives one subscriber (RFC 6177): its 2**64 addresses are one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +104,21 @@ def faces(address: IPAddress) -> Iterator[IPAddress]:
         yield address.sixtofour
     if address.teredo:
         yield from address.teredo
+
+
+def counted_as(address: str) -> str:
+    """Return what an address counts as wherever something is limited for each address.
+
+    IPv4 addresses count alone, also when written as IPv4-mapped IPv6; IPv6 addresses count by their /64. What is no
+    address, such as the empty name of a connection that has ended, counts as itself.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    network = int(parsed) >> (128 - SUBSCRIBER_BITS) << (128 - SUBSCRIBER_BITS)
+    return f"{IPv6Address(network)}/{SUBSCRIBER_BITS}"

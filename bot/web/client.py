@@ -5,6 +5,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import web
 
+from handlers.networks import counted_as
+
 
 def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the right-most address in the chain that is not a trusted proxy's."""
@@ -19,6 +21,11 @@ def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv
         if not _inside(hop, trusted):
             break
     return address
+
+
+def counted_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return what a client counts as in every limit for each address; logs name `client_address`."""
+    return counted_as(client_address(request, trusted))
 
 
 def _inside(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from bot.settings import Network
-from bot.web.client import client_address
+from bot.web.client import counted_address
 from bot.web.forms import Page
 from bot.web.limits import RateLimit
 from bot.workspace.downloads import PATH, Download, Downloads
@@ -85,7 +85,7 @@ class ExportRoutes:
         return web.Response(text=text, content_type="application/yaml", charset="utf-8", headers=headers)
 
     async def _found(self, request: web.Request) -> Download | web.Response:
-        allowance = self._limit.take(client_address(request, self._trusted))
+        allowance = self._limit.take(counted_address(request, self._trusted))
         if allowance is not None and not allowance.allowed:
             return self._say(f"Too many requests. Wait {allowance.wait_s} s and try again.", 429)
         found = await self._downloads.find(request.match_info["code"])

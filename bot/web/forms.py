@@ -18,7 +18,7 @@ from aiohttp import web
 from bot.flows.command import CommandFlow
 from bot.settings import Network
 from bot.web.bodies import read_raw
-from bot.web.client import client_address
+from bot.web.client import counted_address
 from bot.web.limits import RateLimit
 from bot.workspace.forms import PATH, Forms, OneTimeForm
 from handlers.bodies import BodyFault
@@ -128,7 +128,7 @@ class FormRoutes:
         return self._say(answer.mark.value, text)
 
     async def _found(self, request: web.Request) -> OneTimeForm | web.Response:
-        allowance = self._limit.take(client_address(request, self._trusted))
+        allowance = self._limit.take(counted_address(request, self._trusted))
         if allowance is not None and not allowance.allowed:
             return self._say("Not done", f"Too many requests. Wait {allowance.wait_s} s and try again.", 429)
         found = await self._forms.find(request.match_info["code"])

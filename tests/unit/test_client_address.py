@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from bot.web.client import client_address
+from bot.web.client import client_address, counted_address
 
 PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "fd00::/8")))
 
@@ -43,3 +43,30 @@ def test_without_trusted_proxies_the_header_is_nothing() -> None:
     """By default nobody is believed, not even the loopback."""
     request = make_mocked_request("GET", "/", headers={"X-Forwarded-For": "198.51.100.1"}).clone(remote="127.0.0.1")
     assert client_address(request, ()) == "127.0.0.1"
+
+
+COUNTED = [
+    ("203.0.113.9", "203.0.113.9"),
+    ("::ffff:203.0.113.9", "203.0.113.9"),
+    ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+    ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+    ("2001:0DB8:0001:0002::7", "2001:db8:1:2::/64"),
+    ("2001:db8:1:3::7", "2001:db8:1:3::/64"),
+    ("fe80::1%eth0", "fe80::/64"),
+    ("::1", "::/64"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("remote", "counted"), COUNTED)
+def test_a_subscriber_counts_once(remote: str, counted: str) -> None:
+    """Whoever has an IPv6 network of their own does not get a fresh limit with each of its addresses."""
+    request = make_mocked_request("GET", "/").clone(remote=remote)
+    assert counted_address(request, ()) == counted
+
+
+def test_a_forwarded_address_counts_by_its_network_too() -> None:
+    """What a trusted proxy tells is counted like what connects itself."""
+    headers = {"X-Forwarded-For": "2001:db8:1:2:3:4:5:6"}
+    request = make_mocked_request("GET", "/", headers=headers).clone(remote="10.0.0.1")
+    assert counted_address(request, PROXIES) == "2001:db8:1:2::/64"

@@ -10,7 +10,7 @@ from bot.api.realtime import protocol
 from bot.api.realtime.session import SESSION_ENDED, Ending, Limits, Session
 from bot.api.realtime.streams import Streams
 from bot.services import Services
-from bot.web.client import client_address
+from bot.web.client import counted_address
 from bot.web.limits import RateLimit
 from storage.ids import UserId
 
@@ -39,7 +39,7 @@ class Connection:
         )
         self._ending: Ending | None = None
         self._abort: asyncio.TimerHandle | None = None
-        address = client_address(request, services.settings.trusted_proxies)
+        address = counted_address(request, services.settings.trusted_proxies)
         self.session = Session(services, streams, limit, limits, address=address, end=self.end)
 
     async def serve(self) -> web.WebSocketResponse:

@@ -11,7 +11,7 @@ from aiohttp import web
 from bot.services import Services
 from bot.web.answers import LOGIN_NEEDED, NOT_FOUND, WRONG_METHOD, answer, failure, refusal, success, too_many
 from bot.web.bodies import read_raw
-from bot.web.client import client_address
+from bot.web.client import counted_address
 from bot.web.limits import RateLimit
 from handlers.bodies import BodyFault, parse_body, unwrap_payload
 from handlers.errors import Fault
@@ -120,7 +120,7 @@ class Api:
         return handle
 
     async def _run(self, call: Call, request: web.Request) -> web.StreamResponse:
-        address = client_address(request, self._services.settings.trusted_proxies)
+        address = counted_address(request, self._services.settings.trusted_proxies)
         caller, token = None, request.headers.get("X-Auth-Token", "")
         if call.login:
             caller = await self._services.accounts.authenticate(request.headers.get("X-User-Id", ""), token)
