@@ -339,6 +339,10 @@ class Upkeep(Protocol):
         """Write something small; raise StorageError when the store cannot be written."""
         ...
 
+    def troubles(self) -> Mapping[str, str]:
+        """Return what is known to keep the store from being written, a sentence for each cause; nothing is asked."""
+        ...
+
     async def changed_elsewhere(self) -> bool:
         """Tell whether another process has written since the last time this was asked (decision 28)."""
         ...

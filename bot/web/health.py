@@ -44,8 +44,15 @@ class HealthRoutes:
         """Say whether requests can be stored and deliveries leave; 503 names what cannot."""
         workers = {name: health.running for name, health in self._supervisor.health().items()}
         stored = await self._can_store()
+        troubles = self._store.troubles()  # after the probe, which may have ended some
+        stored = stored and not troubles
         ready = stored and all(workers.values())
-        body = {"status": "ready" if ready else "not ready", "storage": stored, "workers": workers}
+        body = {
+            "status": "ready" if ready else "not ready",
+            "storage": stored,
+            "reasons": sorted(troubles.values()),
+            "workers": workers,
+        }
         return answer(body, 200 if ready else 503, {} if ready else {"Retry-After": "5"})
 
     async def _can_store(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
+from storage.condition import Condition
 from storage.errors import Unavailable, VaultError
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
@@ -51,6 +52,8 @@ class SqliteStore:
     """Implements `storage.ports.Store` on one file; make it with `open_store`."""
 
     def __init__(self, opening: Opening, connection: sqlite3.Connection, *, apart: bool) -> None:
+        self.condition = Condition()
+        """Whoever finds that the file cannot be written reports it here; `/ready` shows it."""
         self._path = opening.path
         self._vault = opening.vault
         self._known_hooks = KnownHooks(opening.vault)
@@ -205,6 +208,9 @@ class SqliteStore:
 
     async def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         await asyncio.to_thread(upkeep.backup, self._path, target, progress)
+
+    def troubles(self) -> Mapping[str, str]:
+        return self.condition.causes
 
     async def probe(self) -> None:
         await self._execute(

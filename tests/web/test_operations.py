@@ -19,7 +19,7 @@ from bot.web.answers import answer
 from bot.web.middleware import observe
 from storage.clock import SystemClock
 from storage.errors import Corrupt
-from storage.sqlite.store import open_store
+from storage.sqlite.store import SqliteStore, open_store
 from tests.clock import ManualClock
 from tests.delivering import until
 from tests.hook_door import OK, door, texts
@@ -72,6 +72,18 @@ async def test_a_worker_that_is_down_makes_it_unready(server: Server) -> None:
         assert response.headers["Retry-After"]
     assert ready["workers"]["delivery"] is False
     assert await get(server, "/health") == (200, {"status": "ok"})
+
+
+async def test_what_keeps_the_store_from_being_written_is_told(server: Server) -> None:
+    """Whoever finds a cause reports it: `/ready` says so in its sentence until that is over, whatever a probe finds."""
+    store = server.services.store
+    assert isinstance(store, SqliteStore)
+    store.condition.report("test", "The disk is being changed.")
+    status, ready = await get(server, "/ready")
+    assert (status, ready["storage"], ready["reasons"]) == (503, False, ["The disk is being changed."])
+    store.condition.clear("test")
+    status, ready = await get(server, "/ready")
+    assert (status, ready["storage"], ready["reasons"]) == (200, True, [])
 
 
 async def test_a_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
