@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.slices import Slices
 from bot.workspace.directory import Directory
 from handlers.mentions import NOTHING_NAMED, find_mentions
 from handlers.outgoing import steps
@@ -60,8 +61,9 @@ class Fanout:
         hooks = await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
         deliveries: list[NewDelivery] = []
         stopped: list[Attempt] = []
-        now = self._clock.now()
+        now, slices = self._clock.now(), Slices()
         for hook in hooks:
+            await slices.rest()  # many hooks may look for many words in a long text
             fire = fires(hook, message.text, is_edit=edited)
             if fire is None or is_expired(hook, now):
                 continue

@@ -21,6 +21,9 @@ from storage.records.user import User
 SCRIPTS_DISABLED = Fault("integration-scripts-disabled")
 """Scripts are frozen in this version; a hook may say `scriptEnabled`, but not bring code (rows 5 and 2)."""
 
+MAX_TRIGGER_WORDS = 100
+"""Of one hook: each may be looked for in the whole of every message of its rooms, while nothing else is done."""
+
 ALLOW_SETTING = "PATCHBAY_ALLOW_TARGETS"
 
 _SCOPE_WORDS = frozenset({"all_public_channels", "all_private_groups", "all_direct_messages"})
@@ -129,6 +132,8 @@ class HookRules:
             return refuse("Invalid user (did you delete the `rocket.cat` user?)", "error-invalid-user")
         if form.trigger_words is None:
             return refuse("Invalid triggerWords", "error-invalid-triggerWords")
+        if len(form.trigger_words) > MAX_TRIGGER_WORDS:
+            return refuse(f"At most {MAX_TRIGGER_WORDS} trigger words", "error-invalid-triggerWords")
         fault = await self._channel_fault(actor, Direction.OUTGOING, channels, _refusing(function=_CHANNELS))
         return fault or Approved(poster, channels)
 

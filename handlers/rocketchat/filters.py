@@ -11,6 +11,12 @@ import re2
 MAX_LEVELS = 4
 MAX_CONDITIONS = 20
 MAX_REGEX = 256
+"""Characters of every `$regex` of one filter together: each of them is compiled before anything is answered."""
+MAX_REGEX_CLASSES = 8
+"""Unicode classes (`\\pL`, `\\P{Greek}`) of one filter: each takes a tenth of a millisecond to read."""
+MAX_REGEX_MEMORY = 1 << 18
+"""Bytes one compiled `$regex` may take. The engine stops there, so a counted repeat of a large class is refused within
+a millisecond instead of being built (100 ms) and judged afterwards."""
 MAX_REGEX_PROGRAM = 2_000
 """Instructions a compiled `$regex` may have: counted repeats make short patterns slow, if still linear."""
 
@@ -56,6 +62,7 @@ class _Compiler:
     def __init__(self, visible: Collection[str]) -> None:
         self._visible = visible
         self._left = MAX_CONDITIONS
+        self._characters, self._classes = MAX_REGEX, MAX_REGEX_CLASSES
 
     def document(self, document: object, levels: int) -> Matcher:
         if not isinstance(document, Mapping) or levels == 0:
@@ -71,7 +78,7 @@ class _Compiler:
         if key not in self._visible:
             raise _RefusedError
         self._spend()
-        return _on_field(key, _condition(value, levels))
+        return _on_field(key, self._condition(value, levels))
 
     def _member(self, document: object, levels: int) -> Matcher:
         if document == {}:
@@ -82,6 +89,26 @@ class _Compiler:
         self._left -= 1
         if self._left < 0:
             raise _RefusedError
+
+    def _condition(self, operand: object, levels: int) -> Condition:
+        if isinstance(operand, Mapping) and any(key.startswith("$") for key in operand):
+            return self._regex(operand)
+        if not _is_plain(operand, levels):
+            raise _RefusedError
+        return lambda value: _same(operand, value)
+
+    def _regex(self, operand: Mapping[str, object]) -> Condition:
+        pattern, options = operand.get("$regex"), operand.get("$options", "")
+        if not operand.keys() <= {"$regex", "$options"} or options not in ("", "i"):
+            raise _RefusedError
+        if not isinstance(pattern, str):
+            raise _RefusedError
+        self._characters -= len(pattern)
+        self._classes -= pattern.count("\\p") + pattern.count("\\P")
+        if self._characters < 0 or self._classes < 0:
+            raise _RefusedError
+        search = _linear_search(pattern, ignore_case=options == "i")
+        return lambda value: isinstance(value, str) and search(value)
 
 
 def _all_of(parts: list[Matcher]) -> Matcher:
@@ -99,14 +126,6 @@ def _on_field(path: str, condition: Condition) -> Matcher:
         return any(condition(value) for value in (*found, *spread(found)))
 
     return matches
-
-
-def _condition(operand: object, levels: int) -> Condition:
-    if isinstance(operand, Mapping) and any(key.startswith("$") for key in operand):
-        return _regex(operand)
-    if not _is_plain(operand, levels):
-        raise _RefusedError
-    return lambda value: _same(operand, value)
 
 
 def _is_plain(operand: object, levels: int) -> bool:
@@ -130,20 +149,11 @@ def _same(operand: object, value: object) -> bool:
     return isinstance(operand, bool) is isinstance(value, bool) and operand == value
 
 
-def _regex(operand: Mapping[str, object]) -> Condition:
-    pattern, options = operand.get("$regex"), operand.get("$options", "")
-    if not operand.keys() <= {"$regex", "$options"} or options not in ("", "i"):
-        raise _RefusedError
-    if not isinstance(pattern, str) or len(pattern) > MAX_REGEX:
-        raise _RefusedError
-    search = _linear_search(pattern, ignore_case=options == "i")
-    return lambda value: isinstance(value, str) and search(value)
-
-
 def _linear_search(pattern: str, *, ignore_case: bool) -> Callable[[str], bool]:
     settings = re2.Options()
     settings.case_sensitive = not ignore_case
     settings.never_capture = True
+    settings.max_mem = MAX_REGEX_MEMORY
     settings.log_errors = False  # it would print the caller's pattern to standard error
     try:
         # bytes, because the engine raises on texts with lone surrogates

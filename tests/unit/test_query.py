@@ -1,6 +1,8 @@
 """Check paging, sorting, field selection and the `query` filter (rocketchat.md 1.4, decision 53)."""
 
+import itertools
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -20,6 +22,7 @@ from handlers.rocketchat.query import (
 VISIBLE = frozenset(
     {"_id", "name", "type", "enabled", "channel", "retryCount", "alias", "_createdBy.username", "_createdBy"}
 )
+EVER_NEW = itertools.count()
 ITEMS: list[dict[str, object]] = [
     {
         "_id": "a1",
@@ -215,13 +218,31 @@ def many(conditions: int) -> str:
         (json.dumps({"name": {"$regex": "x" * 256}}), True),
         (json.dumps({"name": {"$regex": "ж" * 256, "$options": "i"}}), True),
         (json.dumps({"name": {"$regex": "x" * 257}}), False),
+        (json.dumps({"$or": [{"name": {"$regex": "x" * 128}}, {"type": {"$regex": "y" * 128}}]}), True),
+        (json.dumps({"$or": [{"name": {"$regex": "x" * 128}}, {"type": {"$regex": "y" * 129}}]}), False),
+        (json.dumps({"name": {"$regex": r"\pN{2} \p{Greek}"}}), True),
+        (json.dumps({"name": {"$regex": r"\p{Greek}" * 9}}), False),
         (json.dumps({"name": {"$regex": "(x{100}){100}"}}), False),
         (json.dumps({"name": {"$regex": "(?:.?){900}y"}}), False),
     ],
 )
 def test_query_limits(query: str, allowed: bool) -> None:
-    """Four levels, twenty conditions and 256 characters of a small pattern are allowed, more is not."""
+    """Four levels, twenty conditions and 256 characters of small patterns are allowed, more is not."""
     assert isinstance(parse_list_params({"query": query}, visible=VISIBLE), ListParams) is allowed
+
+
+@pytest.mark.flaky(reruns=3)  # a measurement: a busy machine may spoil one
+@pytest.mark.parametrize("pattern", [r"\pN{1000}", r"\pL{300}", r"((\pL{10}){10}){10}", r"\pL" * 84, r"[^\pL]" * 42])
+def test_a_costly_pattern_is_refused_before_it_is_built(pattern: str) -> None:
+    """A short pattern for a large program costs a few milliseconds of the loop at most, whatever it repeats."""
+    costs = []
+    for number in itertools.islice(EVER_NEW, 5):  # the engine keeps what it has compiled
+        query = json.dumps({"name": {"$regex": f"{pattern}{number}", "$options": "i"}})
+        began = time.thread_time()
+        refused = parse_list_params({"query": query}, visible=VISIBLE)
+        costs.append(time.thread_time() - began)
+        assert isinstance(refused, QueryFault)
+    assert min(costs) < 0.02
 
 
 @pytest.mark.parametrize(

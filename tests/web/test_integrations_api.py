@@ -112,6 +112,11 @@ async def test_an_incoming_hook_gets_a_token_that_an_update_keeps(server: Server
         ({"integrationId": "none"}, "No integration found.", None),
         ({"type": "my-webhook-outgoing-1"}, "Invalid integration type.", None),
         ({"event": "nothing"}, "Invalid event type [error-invalid-event-type]", "error-invalid-event-type"),
+        (
+            {"triggerWords": [f"!{number}" for number in range(101)]},
+            "At most 100 trigger words [error-invalid-triggerWords]",
+            "error-invalid-triggerWords",
+        ),
     ],
 )
 async def test_an_outgoing_update_is_refused_by_its_rules(
