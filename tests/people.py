@@ -1,6 +1,6 @@
 """A workspace after its first start, for tests of accounts and users: real store, real rules, a manual clock."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,8 @@ class People:
     started: FirstStart
     pauses: list[float] = field(default_factory=list)
     """How long logins were made to wait."""
+    pause: Callable[[float], Awaitable[None]] | None = None
+    """What a wait is meanwhile; nothing at all unless a test says so."""
     ended: list[UserId] = field(default_factory=list)
     """Whose sockets were told to close."""
     events: list[Event] = field(default_factory=list)
@@ -95,16 +97,17 @@ async def people_at(path: Path) -> AsyncIterator[People]:
         directory = Directory(store, org)
         fanout = Fanout(directory, store, store, clock)
         posting = Posting(directory, store, fanout, clock)
-        pauses: list[float] = []
 
         async def pause(seconds: float) -> None:
-            pauses.append(seconds)
+            people.pauses.append(seconds)
+            if people.pause is not None:
+                await people.pause(seconds)
 
         accounts = Accounts(store, directory, passwords, clock, pause=pause)
         users = Users(store, directory, fanout, posting, accounts, passwords, clock)
         owner = await directory.user_named("olga")
         assert owner is not None
-        people = People(clock, store, directory, accounts, users, owner, started, pauses)
+        people = People(clock, store, directory, accounts, users, owner, started)
         accounts.on_end.append(people.ended.append)
         store.subscribe(people.events.extend)
         yield people

@@ -7,14 +7,11 @@ from typing import Protocol
 
 from bot.workspace.credentials import (
     LOGGED_OUT,
-    NOT_ACTIVE,
-    UNKNOWN_USER,
-    WRONG_PASSWORD,
+    LOGIN_FAILED,
     Credentials,
     LoginFailure,
     PasswordLogin,
     Resume,
-    blocked,
 )
 from bot.workspace.directory import Directory
 from bot.workspace.login_limits import LoginLimits
@@ -68,8 +65,7 @@ class Accounts:
         self._directory = directory
         self._passwords = passwords
         self._clock = clock
-        self._pause = pause
-        self._limits = LoginLimits(clock)
+        self._limits = LoginLimits(clock, pause)
         self._stamped: dict[bytes, float] = {}
         self._stamping: set[asyncio.Task[None]] = set()
         self.changing = asyncio.Lock()
@@ -84,21 +80,20 @@ class Accounts:
     # --- logging in ---------------------------------------------------------------------------------
 
     async def login(self, credentials: Credentials, address: str) -> Session | LoginFailure:
-        """Begin a session, or take up a running one; failures count for the name and address (decision 23)."""
+        """Begin a session, or take up a running one; failures count for the name and what `address` counts as."""
         if isinstance(credentials, Resume):
             return await self._resume(credentials.token)
         user = await self._find(credentials)
         name = user.username if user else credentials.name
-        async with self._limits.turn(name, address):
-            if wait := self._limits.wait(name, address):
-                return blocked(wait)
-            if delay := self._limits.slowdown(name):
-                await self._pause(delay)
-            if not await self._passwords.matches(credentials.digest, user.password_hash if user else None):
+        async with self._limits.trying(name, address) as refused:
+            if refused is not None:
+                return refused
+            matches = await self._passwords.matches(credentials.digest, user.password_hash if user else None)
+            if not matches or user is None or not user.active:
                 self._limits.failed(name, address)
-                return WRONG_PASSWORD if user else UNKNOWN_USER
+                return LOGIN_FAILED
             self._limits.succeeded(name, address)
-        return await self._begin(user) if user else UNKNOWN_USER
+        return await self._begin(user)
 
     async def authenticate(self, user_id: str, token: str) -> User | None:
         """Return whose token this is; both must belong together (§2), and the user must be active."""
@@ -152,10 +147,8 @@ class Accounts:
         token, now = auth_token(), self._clock.now()
         async with self.changing:
             user = await self._store.user(known.id)
-            if user is None or user.password_hash != known.password_hash:
-                return WRONG_PASSWORD
-            if not user.active:
-                return NOT_ACTIVE
+            if user is None or user.password_hash != known.password_hash or not user.active:
+                return LOGIN_FAILED
             expires_at = Millis(now + SESSION_MS)
             record = replace(self._record(user, token, TokenKind.SESSION, None), expires_at=expires_at)
             await self._store.commit(Changes(put_tokens=(record,)))

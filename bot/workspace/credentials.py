@@ -34,19 +34,26 @@ class LoginFailure:
     message: str
 
 
-UNKNOWN_USER = LoginFailure("Unauthorized", "Unauthorized")
-WRONG_PASSWORD = LoginFailure(403, "Incorrect password")
-"""§2 tells it apart from an unknown user; security.md §5 would not, and the time taken does not."""
+LOGIN_FAILED = LoginFailure("Unauthorized", "Unauthorized")
+"""Whatever was wrong: that a name exists, or that its account is closed, is not told to who cannot log in."""
 LOGGED_OUT = LoginFailure(403, "You've been logged out by the server. Please log in again.")
-NOT_ACTIVE = LoginFailure("error-user-is-not-activated", "User is not activated")
+BLOCKED = "error-login-blocked-for-user"
 UNREADABLE = LoginFailure(400, 'Send "user" and "password", or "resume" with a token.')
 
 
 def blocked(seconds: float) -> LoginFailure:
-    """Return the failure of a name that has failed too often from this address (decision 23)."""
+    """Return the failure of a name that has failed too often from this address."""
     return LoginFailure(
-        "error-login-blocked-for-user",
+        BLOCKED,
         f"Too many failed logins with this name from your address. Try again in {math.ceil(seconds)} seconds.",
+    )
+
+
+def crowded(seconds: float) -> LoginFailure:
+    """Return the failure of a try that found too many others of the same name waiting for their turn."""
+    return LoginFailure(
+        BLOCKED,
+        f"Too many others are trying to log in with this name. Try again in {math.ceil(seconds)} seconds.",
     )
 
 

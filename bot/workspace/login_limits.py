@@ -1,4 +1,4 @@
-"""How often somebody may fail to log in (decision 23).
+"""How often somebody may fail to log in.
 
 Only failures count, for each user name and address: a lock never touches other addresses, so nobody can
 lock the owner out. A name under attack from many addresses is slowed down, never closed.
@@ -6,10 +6,14 @@ lock the owner out. A name under attack from many addresses is slowed down, neve
 
 import asyncio
 import hashlib
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakValueDictionary
 
+from bot.workspace.credentials import LoginFailure, blocked, crowded
 from storage.clock import Clock
 
 PER_MINUTE = 10
@@ -18,8 +22,11 @@ LOCK_S = 15 * 60.0
 SLOW_FROM = 100
 """Failures of a name in an hour; the lock lets one address make 20, so these come from several."""
 SLOW_BY_S = 3.0
+"""Seconds each try of a slowed name waits; the tries take turns, so this is also the least time between two."""
+MOST_IN_LINE = 10
+"""Tries of a slowed name that wait at once, each from another address: the last one waits for half a minute."""
 REMEMBERED = 10_000
-"""Names, and pairs of name and address, kept in mind; the one that failed longest ago makes room."""
+"""Names, and pairs of name and address, kept in mind; the one that failed or logged in longest ago makes room."""
 
 Key = bytes
 
@@ -33,22 +40,73 @@ class _Pair:
     locked_until: float = 0.0
 
 
-class LoginLimits:
-    """Counts failures in the memory of this process; waits follow the monotonic clock (decision 29)."""
+@dataclass(slots=True, weakref_slot=True)
+class _Line:
+    """The tries of a slowed name, one at a time."""
 
-    def __init__(self, clock: Clock) -> None:
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+class LoginLimits:
+    """Counts failures in the memory of this process; waits follow the monotonic clock.
+
+    An `address` is what a client counts as: an IPv6 network stands for all of its addresses.
+    """
+
+    def __init__(self, clock: Clock, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clock = clock
+        self._pause = pause
         self._pairs: OrderedDict[Key, _Pair] = OrderedDict()
         self._names: OrderedDict[Key, deque[float]] = OrderedDict()
+        self._known: OrderedDict[Key, None] = OrderedDict()
+        self._under_way: Counter[Key] = Counter()
         self._turns: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[Key, _Line] = WeakValueDictionary()
 
-    def turn(self, name: str, address: str) -> asyncio.Lock:
-        """Return the lock that makes tries of one pair wait for each other: at once they would not count."""
-        key = _key(name, address)
-        lock = self._turns.get(key)
-        if lock is None:
-            lock = self._turns[key] = asyncio.Lock()
-        return lock
+    @asynccontextmanager
+    async def trying(self, name: str, address: str) -> AsyncIterator[LoginFailure | None]:
+        """Wait until a try may be made, and hold its place while it is; gives why it may not be made at all.
+
+        Tries of one pair wait for each other: at once they would not count. So do those of a slowed name, except
+        from an address that has logged in with it before.
+        """
+        turn = self._turns.setdefault(_key(name, address), asyncio.Lock())
+        async with turn:
+            if wait := self.wait(name, address):
+                yield blocked(wait)
+            elif _key(name, address) in self._known or not self._is_slowed(name):
+                with self._counted(name):
+                    yield None
+            else:
+                async with self._in_line(name) as crowd:
+                    yield crowd
+
+    @asynccontextmanager
+    async def _in_line(self, name: str) -> AsyncIterator[LoginFailure | None]:
+        line = self._lines.setdefault(_key(name), _Line())
+        if line.waiting >= MOST_IN_LINE:
+            yield crowded(MOST_IN_LINE * SLOW_BY_S)
+            return
+        line.waiting += 1
+        try:
+            async with line.turn:
+                await self._pause(SLOW_BY_S)
+                yield None
+        finally:
+            line.waiting -= 1
+
+    @contextmanager
+    def _counted(self, name: str) -> Iterator[None]:
+        """Count a try under way as a failure to come: a burst must not be over before its first one has failed."""
+        key = _key(name)
+        self._under_way[key] += 1
+        try:
+            yield
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]
 
     def wait(self, name: str, address: str) -> float:
         """Return how many seconds this pair has to wait before its next try; 0 when it may try."""
@@ -59,12 +117,11 @@ class LoginLimits:
         minute = pair.failures[0] + 60 if len(pair.failures) == PER_MINUTE else 0.0
         return max(pair.locked_until - now, minute - now, 0.0)
 
-    def slowdown(self, name: str) -> float:
-        """Return how many seconds each try of this name is delayed."""
-        failures = self._names.get(_key(name))
-        if failures is None or len(failures) < SLOW_FROM or failures[0] <= self._clock.monotonic() - 3600:
-            return 0.0
-        return SLOW_BY_S
+    def _is_slowed(self, name: str) -> bool:
+        """Tell whether so many tries of this name failed within an hour, or are about to."""
+        since = self._clock.monotonic() - 3600
+        failed = sum(at > since for at in self._names.get(_key(name), ()))
+        return failed + self._under_way[_key(name)] >= SLOW_FROM
 
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""
@@ -75,17 +132,22 @@ class LoginLimits:
         if pair.in_a_row >= IN_A_ROW:
             pair.in_a_row, pair.locked_until = 0, now + LOCK_S
         self._names.setdefault(_key(name), deque(maxlen=SLOW_FROM)).append(now)
-        self._pairs.move_to_end(_key(name, address))
-        self._names.move_to_end(_key(name))
-        if len(self._pairs) > REMEMBERED:
-            self._pairs.popitem(last=False)
-        if len(self._names) > REMEMBERED:
-            self._names.popitem(last=False)
+        _remember(self._pairs, _key(name, address))
+        _remember(self._names, _key(name))
 
     def succeeded(self, name: str, address: str) -> None:
-        """End the row of failures."""
-        if pair := self._pairs.get(_key(name, address)):
+        """End the row of failures; from now on this address is not slowed down by what others try."""
+        key = _key(name, address)
+        if pair := self._pairs.get(key):
             pair.in_a_row = 0
+        self._known[key] = None
+        _remember(self._known, key)
+
+
+def _remember(kept: OrderedDict[Key, Any], latest: Key) -> None:  # Any: whatever is kept by key
+    kept.move_to_end(latest)
+    if len(kept) > REMEMBERED:
+        kept.popitem(last=False)
 
 
 def _key(*parts: str) -> Key:

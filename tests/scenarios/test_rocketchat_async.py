@@ -110,7 +110,7 @@ async def test_unsubscribe(server: Server) -> None:
 async def test_wrong_password(server: Server) -> None:
     """The client shows the server's reason."""
     client = RocketChat()
-    with pytest.raises(RuntimeError, match="Incorrect password"):
+    with pytest.raises(RuntimeError, match="Unauthorized"):
         await client.start(f"{server.url.replace('http', 'ws')}/websocket", "owner", "wrong")
     client._ws_connection_task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -204,8 +204,8 @@ async def test_login_with_password(server: Server, password: object) -> None:
 @pytest.mark.parametrize(
     ("credentials", "code", "message"),
     [
-        ({"user": {"username": "owner"}, "password": "wrong"}, 403, "Incorrect password [403]"),
-        ({"user": {"username": "nobody"}, "password": "wrong"}, 403, "User not found [403]"),
+        ({"user": {"username": "owner"}, "password": "wrong"}, 403, "Unauthorized [403]"),
+        ({"user": {"username": "nobody"}, "password": "wrong"}, 403, "Unauthorized [403]"),
         (
             {"resume": "no-such-token"},
             403,

@@ -1,11 +1,12 @@
 """Logging in and out over REST (`rocketchat.md` §2, decisions 21-23)."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.server import PASSWORD, Server
+from tests.server import PASSWORD, Server, serving
 
 LOGIN_NEEDED = {"status": "error", "message": "You must be logged in to do this."}
 DIGEST = hashlib.sha256(PASSWORD.encode()).hexdigest()
@@ -72,13 +73,13 @@ async def test_a_token_resumes_its_session(server: Server) -> None:
     ("credentials", "error", "message"),
     [
         ({"user": "nobody", "password": PASSWORD}, "Unauthorized", "Unauthorized"),
-        ({"user": "owner", "password": "not the password"}, 403, "Incorrect password"),
+        ({"user": "owner", "password": "not the password"}, "Unauthorized", "Unauthorized"),
         ({"resume": "x" * 43}, 403, "You've been logged out by the server. Please log in again."),
         ({"user": "owner"}, 400, 'Send "user" and "password", or "resume" with a token.'),
     ],
     ids=["unknown user", "wrong password", "unknown token", "nothing"],
 )
-async def test_a_failed_login_says_why(
+async def test_a_failed_login_says_what_to_do_and_not_who_exists(
     server: Server, credentials: dict[str, object], error: object, message: str
 ) -> None:
     """Every failure is a 401 with a code and a reason."""
@@ -94,6 +95,21 @@ async def test_a_name_that_fails_too_often_is_locked_and_sessions_go_on(server: 
     assert (status, answer["error"]) == (401, "error-login-blocked-for-user")
     assert answer["message"].startswith("Too many failed logins with this name from your address. Try again in ")
     assert (await server.get("me"))["username"] == "owner"
+
+
+async def test_all_addresses_of_an_ipv6_network_fail_together(tmp_path: Path) -> None:
+    """Whoever has a /64 of their own gets no fresh tries with each of its 2**64 addresses."""
+    async with serving(tmp_path / "data", trusted_proxies="127.0.0.0/8") as server:
+        for number in range(5):
+            away = {"X-Forwarded-For": f"2001:db8:1:2::{number}"}
+            await server.api("POST", "login", {"user": "owner", "password": "not the password"}, who=away)
+        for address, error in (
+            ("2001:db8:1:2:ffff::1", "error-login-blocked-for-user"),
+            ("2001:db8:1:3::1", "Unauthorized"),
+        ):
+            wrong = {"user": "owner", "password": "not the password"}
+            status, answer = await server.api("POST", "login", wrong, who={"X-Forwarded-For": address})
+            assert (status, answer["error"]) == (401, error)
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])

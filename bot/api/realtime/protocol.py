@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.workspace.credentials import UNKNOWN_USER, LoginFailure
+from bot.workspace.credentials import LOGIN_FAILED, LoginFailure
 from handlers.bodies import BodyFault, parse_json
 from handlers.errors import Fault
 from storage.clock import Millis, parse_iso
@@ -16,8 +16,8 @@ MOST_NAME = 200
 """Characters of an id or name; connections and lookups remember them, so hostile ones must stay short."""
 
 _DATES = ("ts", "_updatedAt", "editedAt", "lm")
-_REST_TO_SOCKET = {UNKNOWN_USER: LoginFailure(403, "User not found")}
-"""Failures Rocket.Chat words differently on its two doors."""
+_REST_TO_SOCKET = {LOGIN_FAILED: LoginFailure(403, LOGIN_FAILED.message)}
+"""Failures that bear a number on the socket, which clients of Meteor compare."""
 
 
 @dataclass(frozen=True, slots=True)
