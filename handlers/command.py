@@ -99,8 +99,6 @@ class Answer:
     note_channels: tuple[str, ...] = ()
     room_notes: tuple[tuple[str, str], ...] = ()
     """Channels with a line of their own, where one deed means something else in each of them."""
-    note_about: tuple[str, ...] = ()
-    """Ids of outgoing hooks that do not hear the note: it tells of their own deliveries, and would make one more."""
     data: object = None
     """The same as plain JSON, for `--json`."""
     buttons: tuple[Button, ...] = ()
@@ -171,8 +169,6 @@ class Plan:
     note: str | None = None
     """One line for the rooms it touches: who, what, which."""
     channels: tuple[str, ...] = ()
-    about: tuple[str, ...] = ()
-    """As `Answer.note_about`."""
     alternative: Button | None = None
     """The milder thing to offer beside: for remove `Button("Disable instead", "in disable ID")`."""
 

@@ -324,7 +324,7 @@ async def _apply(
         return result
     hint = f"\nUndo: {context.root} undo (10 min)" if plan.undo else ""
     if plan.note and result.room_note is None:
-        result = replace(result, room_note=plan.note, note_channels=plan.channels, note_about=plan.about)
+        result = replace(result, room_note=plan.note, note_channels=plan.channels)
     return replace(result, text=f"{result.text}{hint}")
 
 

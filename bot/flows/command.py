@@ -4,16 +4,14 @@ Doors turn requests into these values and answers into their system's shapes; a 
 form are the same call with another line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, tzinfo
 from typing import Final
 
 from bot.flows.desks import Caller, Kit, Served, check, load_desks
 from bot.flows.last_lists import LastLists
-from bot.flows.notices import unheard
 from bot.flows.repeats import Repeats
-from bot.workspace.posting import plain
 from handlers.command import Answer, CommandContext, Commands, Door, Place, Unlinked, load_commands
 from handlers.complete import Suggestion, complete
 from handlers.dialect import mentioned
@@ -21,7 +19,7 @@ from handlers.dispatch import execute, permits
 from handlers.errors import Fault
 from handlers.permissions import permissions
 from storage.clock import Millis
-from storage.ids import ROCKET_CAT, UserId, WorkspaceId
+from storage.ids import UserId, WorkspaceId
 from storage.records.changes import NOTHING, Changes
 from storage.records.user import Role, User
 from storage.records.workspace import Workspace
@@ -163,15 +161,14 @@ class CommandFlow:
         same = dict.fromkeys(answer.note_channels, answer.room_note) if answer.room_note is not None else {}
         for channel, note in (*same.items(), *answer.room_notes):
             if channel not in (f"@{user.id}", f"@{user.username}"):  # the caller has the answer already
-                await self._post(channel, note, unheard_by=answer.note_about)
+                await self._post(channel, note)
 
-    async def _post(self, destination: str, text: str, *, unheard_by: Sequence[str] = ()) -> bool:
-        """Post as `rocket.cat`, where that may post: a note is no reason to enter a private room."""
-        sender = await self._kit.directory.user(ROCKET_CAT)
-        prepared = await self._kit.posting.prepare(plain(text), sender, [destination]) if sender else None
-        if prepared is None or isinstance(prepared, Fault):
+    async def _post(self, destination: str, text: str) -> bool:
+        """Post a notice, where `rocket.cat` may: a note is no reason to enter a private room."""
+        prepared = await self._kit.posting.notice(text, destination)
+        if isinstance(prepared, Fault):
             return False
-        await self._kit.store.commit(unheard(prepared.changes, unheard_by))
+        await self._kit.store.commit(prepared.changes)
         return True
 
 

@@ -209,7 +209,7 @@ class Deliver:
     async def _delivered(self, call: _Call, end: Answered | Failed | Refused, outcome: Delivered) -> Settle:
         hook, lane = call.hook, call.leased.delivery.lane_id
         attempt = self._attempt(call, end, step=outcome.step, failed=False, error=outcome.note)
-        changes = await self._notices.recovered(hook, lane, call.host, hops=call.hops_after)
+        changes = await self._notices.recovered(hook, lane, call.host)
         if outcome.post is not None:
             response = await self._respond.prepare(
                 hook,
@@ -232,19 +232,18 @@ class Deliver:
         hook = call.hook
         if not outcome.disable:
             lane = call.leased.delivery.lane_id
-            return await self._notices.died(hook, lane, call.host, outcome.why, hops=call.hops_after)
-        return await self._disabling(hook, call.host, hops=call.hops_after)
+            return await self._notices.died(hook, lane, call.host, outcome.why)
+        return await self._disabling(hook, call.host)
 
     async def revised(self, leased: Leased, settle: Settle) -> Settle:
         """Build anew what an end causes, after its hook changed meanwhile: a 410 still disables it."""
         if settle.attempt is None or settle.attempt.step != steps.GONE:
             return structs.replace(settle, changes=None)
         self._directory.clear()  # it has not noticed the change, else there were no conflict
-        _, body = unwrap(leased.event)
         host = _host(self._address(leased) or "")
-        return structs.replace(settle, changes=await self._disabling(leased.hook, host, hops=hops_of(body) + 1))
+        return structs.replace(settle, changes=await self._disabling(leased.hook, host))
 
-    async def _disabling(self, hook: OutgoingHook, host: str, *, hops: int) -> Changes:
+    async def _disabling(self, hook: OutgoingHook, host: str) -> Changes:
         """Return what disables a hook as it is now, and tells so in the room that owns it (decision 42)."""
         current = await self._directory.hook(hook.id)
         cat = await self._directory.user(ROCKET_CAT)
@@ -258,7 +257,7 @@ class Deliver:
             updated_by=(cat.id, cat.username),
         )
         fact = self._fanout.plain(EventKind.INTEGRATION_CHANGED, cat, {"id": hook.id, "name": hook.name})
-        told = await self._notices.disabled(disabled, host, hops=hops)
+        told = await self._notices.disabled(disabled, host)
         return merge(Changes(put_hooks=(disabled,), facts=(fact,)), told)
 
     def _attempt(

@@ -1,13 +1,9 @@
 """What `rocket.cat` tells people about their webhooks: an address that died, an answer with no place to go."""
 
-from collections.abc import Collection
-
-from msgspec import structs
-
 from bot.workspace.directory import Directory
-from bot.workspace.posting import Posting, plain
+from bot.workspace.posting import Posting
 from handlers.errors import Fault
-from storage.ids import ROCKET_CAT, IntegrationId, LaneId
+from storage.ids import IntegrationId, LaneId
 from storage.records.changes import NOTHING, Changes
 from storage.records.integration import Hook
 
@@ -25,16 +21,15 @@ class Notices:
         self._dead: set[LaneId] = set()
         self._archived: set[tuple[IntegrationId, str]] = set()
 
-    async def disabled(self, hook: Hook, host: str, *, hops: int) -> Changes:
+    async def disabled(self, hook: Hook, host: str) -> Changes:
         """Say that a 410 disabled a hook, in the room that owns it (decision 42)."""
         return await self._to_owning_room(
             hook,
             f"The outgoing webhook {_named(hook)} was disabled: {host} answered 410 Gone."
             " What is queued for it is held for 24 hours; enable it when the address works again.",
-            hops,
         )
 
-    async def died(self, hook: Hook, lane: LaneId, host: str, why: str, *, hops: int) -> Changes:
+    async def died(self, hook: Hook, lane: LaneId, host: str, why: str) -> Changes:
         """Say once, until the next success, that deliveries of a lane fail for good (delivery.md §6)."""
         if lane in self._dead:
             return NOTHING
@@ -43,15 +38,14 @@ class Notices:
             hook,
             f"The outgoing webhook {_named(hook)} cannot deliver to {host}: {why}"
             " What failed stands in the dead letters and can be replayed.",
-            hops,
         )
 
-    async def recovered(self, hook: Hook, lane: LaneId, host: str, *, hops: int) -> Changes:
+    async def recovered(self, hook: Hook, lane: LaneId, host: str) -> Changes:
         """Say that a lane which had died delivers again."""
         if lane not in self._dead:
             return NOTHING
         self._dead.discard(lane)
-        return await self._to_owning_room(hook, f"The outgoing webhook {_named(hook)} delivers to {host} again.", hops)
+        return await self._to_owning_room(hook, f"The outgoing webhook {_named(hook)} delivers to {host} again.")
 
     async def archived(self, hook: Hook, place: str) -> Changes:
         """Tell the hook's creator once that it posts into an archived room (decision 25)."""
@@ -62,37 +56,17 @@ class Notices:
             hook, f"The webhook {_named(hook)} posts to {place}, which is archived; unarchive it or edit the webhook."
         )
 
-    async def _to_owning_room(self, hook: Hook, text: str, hops: int) -> Changes:
-        sender = await self._directory.user(ROCKET_CAT)
+    async def _to_owning_room(self, hook: Hook, text: str) -> Changes:
         first = next(iter(hook.channels), "")
-        if sender is not None and first.startswith(("#", "@")):
-            prepared = await self._posting.prepare(plain(text), sender, [first], hops=hops)
+        if first.startswith(("#", "@")):
+            prepared = await self._posting.notice(text, first)
             if not isinstance(prepared, Fault):
-                return unheard(prepared.changes, [hook.id])
+                return prepared.changes
         return await self._to_creator(hook, text)
 
     async def _to_creator(self, hook: Hook, text: str) -> Changes:
-        sender = await self._directory.user(ROCKET_CAT)
-        creator = await self._directory.user(hook.created_by[0])
-        if sender is None or creator is None or not creator.active:
-            return NOTHING
-        prepared = await self._posting.direct(sender, creator, text)
-        return NOTHING if isinstance(prepared, Fault) else unheard(prepared.changes, [hook.id])
-
-
-def unheard(changes: Changes, hook_ids: Collection[str]) -> Changes:
-    """Keep a notice from firing the very hooks it is about, which would only fail once more."""
-    if not hook_ids:
-        return changes
-    facts = (
-        structs.replace(
-            fact,
-            deliveries=tuple(one for one in fact.deliveries if one.integration_id not in hook_ids),
-            stopped=tuple(one for one in fact.stopped if one.integration_id not in hook_ids),
-        )
-        for fact in changes.facts
-    )
-    return structs.replace(changes, facts=tuple(facts))
+        prepared = await self._posting.notice(text, f"@{hook.created_by[0]}")
+        return NOTHING if isinstance(prepared, Fault) else prepared.changes
 
 
 def _named(hook: Hook) -> str:

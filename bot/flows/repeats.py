@@ -72,7 +72,6 @@ def _read(body: str) -> Answer:
     fields |= {
         "mark": Mark(fields["mark"]),
         "note_channels": tuple(fields["note_channels"]),
-        "note_about": tuple(fields["note_about"]),
         "room_notes": tuple((channel, note) for channel, note in fields["room_notes"]),
         "buttons": tuple(Button(**button) for button in fields["buttons"]),
         "form": form and Form(form["title"], form["line"], tuple(FormField(**each) for each in form["fields"])),

@@ -7,7 +7,7 @@ from bot.flows.command import ROOT, CommandFlow
 from bot.workspace.directory import Directory
 from bot.workspace.ephemeral import Ephemeral, EphemeralMessages
 from bot.workspace.forms import Forms
-from bot.workspace.posting import INVALID_THREAD, Posting, plain
+from bot.workspace.posting import INVALID_THREAD, Posting
 from handlers.chat_text import harmless
 from handlers.command import Dialect, Door, Place
 from handlers.errors import UNAUTHORIZED, Fault
@@ -145,10 +145,9 @@ class RoomDoor:
 
     async def _post(self, room: Room, user: User, text: str, thread_id: str | None) -> None:
         """Post as `rocket.cat`; where that may not, the caller alone reads the answer."""
-        sender = await self._directory.user(ROCKET_CAT)
-        draft = plain(harmless(text), thread_id=thread_id)  # names of hooks must not call people
-        prepared = await self._posting.prepare(draft, sender, [room.id]) if sender else None
-        if prepared is None or isinstance(prepared, Fault):
+        # names of hooks must not call people
+        prepared = await self._posting.notice(harmless(text), room.id, thread_id=thread_id)
+        if isinstance(prepared, Fault):
             self.ephemeral.send(user.id, self._ephemeral(room, text, thread_id))
         else:
             await self._store.commit(prepared.changes)

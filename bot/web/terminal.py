@@ -12,12 +12,10 @@ from bot.services import Services
 from bot.web.answers import LOGIN_NEEDED, answer, failure, too_many
 from bot.web.bodies import read_raw
 from bot.web.limits import RateLimit
-from bot.workspace.posting import plain
 from handlers.bodies import BodyFault, parse_json
 from handlers.chat_text import harmless
 from handlers.command import Answer, Door, Place
 from handlers.errors import Fault
-from storage.ids import ROCKET_CAT
 from storage.records.room import Room
 from storage.records.user import User
 
@@ -84,11 +82,8 @@ class TerminalRoutes:
 
     async def _tell(self, room: Room, text: str) -> None:
         """Post an answer that is meant for the room, too; where `rocket.cat` may not, the caller alone reads it."""
-        sender = await self._services.directory.user(ROCKET_CAT)
-        if sender is None:
-            return
         # in its words are names and roots of others, who may not call everybody in the voice of rocket.cat
-        prepared = await self._services.posting.prepare(plain(harmless(text)), sender, [room.id])
+        prepared = await self._services.posting.notice(harmless(text), room.id)
         if not isinstance(prepared, Fault):
             await self._services.store.commit(prepared.changes)
 

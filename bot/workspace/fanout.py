@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from bot.slices import Slices
 from bot.workspace.directory import Directory
 from handlers.mentions import NOTHING_NAMED, find_mentions
@@ -58,7 +60,7 @@ class Fanout:
             urls=named.urls if message.parse_urls else (),
         )
         kind = EventKind.MESSAGE_EDITED if edited else EventKind.MESSAGE_POSTED
-        hooks = await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
+        hooks = [] if message.notice else await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
         deliveries: list[NewDelivery] = []
         stopped: list[Attempt] = []
         now, slices = self._clock.now(), Slices()
@@ -202,3 +204,8 @@ class Fanout:
             json=write(body),
         )
         return Fact(event=event, deliveries=tuple(deliveries), stopped=tuple(stopped), message_id=message_id)
+
+
+def unheard(fact: Fact) -> Fact:
+    """Return a fact that calls no hook: the server's own doing, such as `rocket.cat` joining a room for a notice."""
+    return structs.replace(fact, deliveries=(), stopped=())

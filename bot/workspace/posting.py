@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bot.workspace.directory import Directory
-from bot.workspace.fanout import Fanout
+from bot.workspace.fanout import Fanout, unheard
 from handlers.errors import Fault
 from handlers.message import Draft
 from handlers.permissions import IMPERSONATE, permissions
 from storage.clock import Clock, Millis
-from storage.ids import MessageId, RoomId, UserId, timed_id
+from storage.ids import ROCKET_CAT, MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
 from storage.records.changes import NOTHING, Changes, Dedup, Fact, PreviousCall, merge
 from storage.records.event import EventKind
@@ -92,6 +92,7 @@ class Posting:
         hops: int = 0,
         message_id: MessageId | None = None,
         file: Mapping[str, object] | None = None,
+        notice: bool = False,
     ) -> Prepared | Fault:
         """Check a draft against its destinations and build the messages, one for each room."""
         if (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
@@ -114,14 +115,21 @@ class Posting:
         rooms = tuple([place.room for place in places.values()])
         for room in rooms:
             message = self._message(draft, poster, room, hook=hook, hops=hops, message_id=message_id, file=file)
+            if notice:
+                message = structs.replace(message, notice=True)
             messages.append(message)
             facts.append(await self._fanout.message(message, room, poster))
         made = merge(*[place.changes for place in places.values()])
+        if notice:
+            made = structs.replace(made, facts=tuple([unheard(fact) for fact in made.facts]))
         return Prepared(made, tuple(messages), tuple(facts), rooms, message_id is not None)
 
-    async def direct(self, sender: User, to: User, text: str) -> Prepared | Fault:
-        """Prepare a plain direct message."""
-        return await self.prepare(plain(text), sender, [f"@{to.id}"])
+    async def notice(self, text: str, destination: str, *, thread_id: str | None = None) -> Prepared | Fault:
+        """Prepare what the server itself says, in the voice of `rocket.cat`: it fires no outgoing hook."""
+        sender = await self._directory.user(ROCKET_CAT)
+        if sender is None:
+            return NOT_ALLOWED
+        return await self.prepare(plain(text, thread_id=thread_id), sender, [destination], notice=True)
 
     async def may_enter(self, room: Room, user: User) -> bool:
         """Tell whether a user may read a room: members always, anybody a public one."""

@@ -82,7 +82,6 @@ async def _retry(call: Call) -> Plan | Problem:
         confirm=_needs(ids),
         note=note_of(call, f"queued {many} again"),
         channels=chosen.rooms,
-        about=tuple(chosen.hook_ids),
     )
 
 
@@ -110,7 +109,6 @@ async def _discard(call: Call) -> Plan | Problem:
         confirm=_needs(ids),
         note=note_of(call, f"discarded {many}"),
         channels=chosen.rooms,
-        about=tuple(chosen.hook_ids),
     )
 
 

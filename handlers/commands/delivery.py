@@ -167,7 +167,6 @@ async def _retry(call: Call) -> Plan | Problem:
         apply=apply,
         note=note_of(call, f"retried {ref} of {hook_name(shown)}"),
         channels=rooms_of(shown.hook) if shown.hook else (),
-        about=(shown.delivery.integration_id,),
     )
 
 

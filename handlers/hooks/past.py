@@ -207,7 +207,6 @@ async def _call_again(call: Call, wording: Wording, hook: OutgoingHook) -> Plan 
         apply=apply,
         note=note_of(call, f"made a call of {wording.one} {name} again"),
         channels=rooms_of(hook),
-        about=(hook.id,),
     )
 
 

@@ -38,3 +38,5 @@ class Message(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     updated_at: Millis
     hops: int = 0
     """How many hooks this message has come through; ends loops (decision 46)."""
+    notice: bool = False
+    """Said by the server itself: no outgoing hook hears of it, so that none is called about its own failures."""

@@ -391,10 +391,10 @@ async def test_a_call_is_made_again(owner: Typist) -> None:
     async with receiving() as receiver:
         await owner.does("out add bot --event sendMessage --room #general --url ?", url=receiver.url)
         await owner.server.post("chat.postMessage", {"channel": "#general", "text": "hello"})
-        await receiver.called(2)  # the note of the new hook came first
+        await receiver.called()
 
         async def told() -> bool:
-            return len((await owner.does("out history bot")).rows) == 2
+            return len((await owner.does("out history bot")).rows) == 1
 
         await until(told)
         answer = await owner.does("out replay bot #1")
@@ -403,8 +403,8 @@ async def test_a_call_is_made_again(owner: Typist) -> None:
             "owner made a call of outgoing hook bot again.",
             ("#general",),
         )
-        await receiver.called(3)
-    assert receiver.texts.count("hello") + receiver.texts.count("owner added outgoing hook bot.") == 3
+        await receiver.called(2)
+    assert receiver.texts == ["hello", "hello"]
     assert (await owner.audit())[0].command == "out replay"
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from bot.flows.desks import Caller, Desk, Kit
-from bot.workspace.posting import plain
 from handlers.errors import Fault
 from handlers.rooms import ROOMS, NewRoom, RoomDesk, RoomFacts
-from storage.ids import ROCKET_CAT, RoomId
+from storage.ids import RoomId
 from storage.records.changes import NOTHING, Changes, merge
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
@@ -54,9 +53,8 @@ class CallersRooms:
 
     async def _note(self, room: Room, note: str) -> Changes:
         """Return the note as a message, where `rocket.cat` may post it."""
-        sender = await self._kit.directory.user(ROCKET_CAT)
-        prepared = await self._kit.posting.prepare(plain(note), sender, [room.id]) if sender else None
-        return NOTHING if prepared is None or isinstance(prepared, Fault) else prepared.changes
+        prepared = await self._kit.posting.notice(note, room.id)
+        return NOTHING if isinstance(prepared, Fault) else prepared.changes
 
     async def _invited(self, new: NewRoom) -> list[User] | Fault:
         found = []
