@@ -25,6 +25,7 @@ from handlers.line import Problem, ProblemKind, Span, quote
 from handlers.listing import NOUNS, REFERENCE, ambiguous
 from handlers.nearest import nearest
 from handlers.parse import Parsed, Reading, Unnamed, parse, written
+from handlers.permissions import sees_roles
 from handlers.proposals import Kept, new_code, proposal, undo
 from handlers.references import resolve
 from handlers.services import HOOKS, JOURNAL, PEOPLE
@@ -200,11 +201,18 @@ async def _forbidden(parsed: Parsed, context: CommandContext) -> Problem | None:
             text=f'"{command.words}" does not run here: this chat does not prove who types.',
             allowed="the same command in Patchbay itself, a terminal, or a chat that signs its requests",
         )
-    # the role needed and who has it here (commands.md §2.4)
-    holders = ", ".join(f"@{name}" for name in await context.services.of(PEOPLE).holders(command.role))
-    who = f" Those with that role here: {holders}." if holders else ""
-    text = f'"{command.words}" needs {command.role}; you are {context.actor.role}.{who}'
+    text = (
+        f'"{command.words}" needs {command.role}; you are {context.actor.role}. {await _whom_to_ask(command, context)}'
+    )
     return Problem(kind=ProblemKind.FORBIDDEN, text=text)
+
+
+async def _whom_to_ask(command: Command, context: CommandContext) -> str:
+    """Name who has the role that is needed, to those who may know."""
+    if not sees_roles(context.actor):
+        return "Ask an admin."
+    holders = ", ".join(f"@{name}" for name in await context.services.of(PEOPLE).holders(command.role))
+    return f"Those with that role here: {holders}." if holders else "Nobody here has that role."
 
 
 def _with_rows(parsed: Parsed, context: CommandContext) -> Values | Problem:

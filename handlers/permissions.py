@@ -38,6 +38,11 @@ def permissions(user: User) -> frozenset[str]:
     return (_BY_ROLE[user.role] | of_bots | {CREATE_TOKENS} | user.granted) - user.denied
 
 
+def sees_roles(user: User) -> bool:
+    """Tell whether a user is told who holds which role, and so who the admins are: worth knowing to an attacker."""
+    return user.role.at_least(Role.ADMIN)
+
+
 def sees_all(held: frozenset[str]) -> bool:
     """Tell whether every hook is in this user's list (`rocketchat.md` §4.2)."""
     return MANAGE_INCOMING in held and MANAGE_OUTGOING in held

@@ -4,10 +4,11 @@ Pure: the write-time check calls `judge_url`; `bot/outbound.py` parses again and
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import quote
 
@@ -29,6 +30,14 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORTS = range(1, 65536)
 # Everything printable stays as it was written; only blanks and what is not ASCII is percent-encoded.
 _AS_WRITTEN = "".join(map(chr, range(0x21, 0x7F)))
+
+
+WIDEST: Mapping[int, int] = MappingProxyType({4: 8, 6: 16})
+"""Prefix length of the widest network an entry may name, by IP version.
+
+The largest private IPv4 network is a /8, and no one's own IPv6 network reaches a /16; two halves of everything must
+not open everything.
+"""
 
 
 class InvalidAllowList(ValueError):
@@ -179,16 +188,29 @@ def _parse_entry(entry: str) -> tuple[IPNetwork | str, int | None]:
     if parts:
         place = _network(parts[1].strip("[]")) or _host_name(parts[1])
         port = _port(parts[2] or "")
+    if isinstance(place, IPv6Network) and parts is None and _ends_like_a_port(entry):
+        host, _, last = entry.rpartition(":")
+        raise InvalidAllowList(
+            f"{entry!r} may be an address or an address with a port: "
+            f"write [{entry}] for the address, or [{host}]:{last} with the port."
+        )
     if place is None or (parts and parts[2] is not None and port is None):
         raise InvalidAllowList(
             f"{entry!r} is not an address, a network (10.0.0.0/8) or an exact "
             "host name, each with an optional :port (IPv6 in brackets before a port)."
         )
-    if not isinstance(place, str) and place.prefixlen == 0:
+    if not isinstance(place, str) and place.prefixlen < (least := WIDEST[place.version]):
         raise InvalidAllowList(
-            f"{entry!r} would open every address there is; name the networks or hosts that are really needed."
+            f"{entry!r} opens more than a network of one's own can be: the widest that may be named is /{least} in "
+            f"IPv{place.version}. Name the networks or hosts that are really needed."
         )
     return place, port
+
+
+def _ends_like_a_port(entry: str) -> bool:
+    """Tell whether what is an IPv6 address may as well be meant as another one with a port, as in `::1:80`."""
+    host, _, port = entry.rpartition(":")
+    return _port(port) is not None and _address(host) is not None
 
 
 def _network(text: str) -> IPNetwork | None:

@@ -53,7 +53,7 @@ def file_facts(
         "hops": message.hops,
         "message": message_view(message, mentions=mentions, channels=channels, urls=urls),
         "room": room,
-        "user": user_view(user),
+        "user": _person(user),
     }
 
 
@@ -62,12 +62,17 @@ def room_facts(room: JsonObject, user: User, *, at: Millis) -> JsonObject:
 
     `user` is who joined, left or archived; for a created room its owner, and `at` is when it was made.
     """
-    return {"timestamp": iso(at), "room": room, "user": user_view(user)}
+    return {"timestamp": iso(at), "room": room, "user": _person(user)}
 
 
 def user_facts(user: User) -> JsonObject:
     """Return the body of a created user: `{timestamp, user}`."""
-    return {"timestamp": iso(user.created_at), "user": user_view(user)}
+    return {"timestamp": iso(user.created_at), "user": _person(user)}
+
+
+def _person(user: User) -> JsonObject:
+    """Show a user to a receiver: their role is nobody's business there."""
+    return {**user_view(user), "createdAt": iso(user.created_at)}
 
 
 def hops_of(body: Mapping[str, Any]) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from handlers.outgoing.events import OutgoingEvent
+from handlers.permissions import sees_roles
 from storage.clock import iso
 from storage.ids import GENERAL
 from storage.records.integration import Actor, Hook, IncomingHook, OutgoingHook, direction
@@ -109,21 +110,38 @@ def room_reference(room: Room, participants: Sequence[User] = ()) -> JsonObject:
     return view
 
 
-def user_view(user: User, *, with_emails: bool = False) -> JsonObject:
-    """Show a user, never with `services`; presence is not tracked, whoever may log in counts as online."""
-    view: JsonObject = {
+USER_FIELDS = frozenset({"_id", "username", "name", "type", "status", "active"})
+"""What everybody may see of a user, and filter by."""
+USER_FIELDS_FOR_ADMINS = USER_FIELDS | {"roles", "createdAt", "emails.address", "emails.verified"}
+
+
+def user_view(user: User) -> JsonObject:
+    """Show a user to everybody, also outside; presence is not tracked, whoever may log in counts as online."""
+    return {
         "_id": user.id,
         "username": user.username,
         "name": user.name,
         "type": user.type,
         "status": "online" if user.active else "offline",
         "active": user.active,
-        "roles": wire_roles(user),
-        "createdAt": iso(user.created_at),
     }
-    if with_emails:
-        view["emails"] = [{"address": address, "verified": True} for address in user.emails]
+
+
+def user_view_for(viewer: User, user: User) -> JsonObject:
+    """Show a user to somebody: who holds which role is told to admins, and to users about themselves."""
+    view = user_view(user)
+    if viewer.id == user.id or sees_roles(viewer):
+        view |= {
+            "roles": wire_roles(user),
+            "createdAt": iso(user.created_at),
+            "emails": [{"address": address, "verified": True} for address in user.emails],
+        }
     return view
+
+
+def user_fields_for(viewer: User) -> frozenset[str]:
+    """Return what a list of users may be filtered and sorted by: nothing that it does not show of everybody."""
+    return USER_FIELDS_FOR_ADMINS if sees_roles(viewer) else USER_FIELDS
 
 
 def wire_roles(user: User) -> list[str]:

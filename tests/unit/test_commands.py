@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.command import Answer, Mark
+from handlers.permissions import MANAGE_ANY
 from handlers.services import Traffic
 from storage.clock import Millis
 from storage.ids import IntegrationId, UserId
@@ -233,12 +234,16 @@ async def test_refusals(line: str, code: str, part: str) -> None:
     assert len(on.stored) == 5
 
 
-async def test_missing_right_names_role_and_people() -> None:
-    """Who may not run a command learns what is needed, what they are, and whom to ask; a grant suffices."""
+async def test_missing_right_names_the_role_and_to_admins_its_holders() -> None:
+    """Who may not run a command learns what is needed and what they are; who the admins are, admins alone."""
     on = services(Role.VIEWER)
     answer = await typed("in remove ci", on)
     assert answer.code == "forbidden"
-    assert '"in remove" needs admin; you are viewer. Those with that role here: @mia, @tom.' in answer.text
+    assert '"in remove" needs admin; you are viewer. Ask an admin.' in answer.text
+    assert "@mia" not in answer.text
+    on.actor = user(role=Role.ADMIN, denied=MANAGE_ANY)
+    answer = await typed("in remove ci", on)
+    assert '"in remove" needs admin; you are admin. Those with that role here: @mia, @tom.' in answer.text
     on.actor = user(granted=frozenset({"manage-own-incoming-integrations"}))
     assert (await typed("in remove ci", on)).code == "confirm"
 

@@ -9,9 +9,17 @@ from handlers.http import Answered
 from handlers.outgoing import steps
 from handlers.outgoing.history import answer_excerpt, history_view
 from handlers.outgoing.payload import message_facts, room_facts
-from handlers.rocketchat.views import JsonObject, integration_view, message_view, room_view, user_view
+from handlers.rocketchat.views import (
+    JsonObject,
+    integration_view,
+    message_view,
+    room_view,
+    user_view,
+    user_view_for,
+    wire_roles,
+)
 from storage.clock import Millis
-from storage.ids import DeliveryId, EventSeq, IntegrationId
+from storage.ids import DeliveryId, EventSeq, IntegrationId, UserId
 from storage.records.delivery import Attempt
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook
@@ -342,15 +350,19 @@ def test_a_direct_room_shows_its_people() -> None:
 )
 def test_roles_are_named_as_rocket_chat_does(role: Role, is_bot: bool, roles: list[str]) -> None:
     """Owner and admin are `admin`, others `user`, plus `bot` where given (decision 20)."""
-    assert user_view(user(role=role, is_bot=is_bot))["roles"] == roles
+    assert wire_roles(user(role=role, is_bot=is_bot)) == roles
 
 
-def test_addresses_are_shown_only_when_asked() -> None:
-    """A user's e-mail addresses appear on request, secrets never."""
+def test_addresses_and_roles_are_shown_to_admins_and_users_themselves() -> None:
+    """Others see neither, and secrets nobody."""
     ann = user(emails=("ann@example.test",), password_hash="argon2")
-    assert "emails" not in user_view(ann)
-    assert user_view(ann, with_emails=True)["emails"] == [{"address": "ann@example.test", "verified": True}]
-    assert "argon2" not in json.dumps(user_view(ann, with_emails=True))
+    for viewer in (ann, user(id=UserId("cy"), role=Role.ADMIN), user(id=UserId("olga"), role=Role.OWNER)):
+        shown = user_view_for(viewer, ann)
+        assert shown["emails"] == [{"address": "ann@example.test", "verified": True}]
+        assert shown["roles"] == ["user"]
+        assert "argon2" not in json.dumps(shown)
+    assert user_view_for(user(id=UserId("ed"), role=Role.EDITOR), ann) == user_view(ann)
+    assert not {"emails", "roles", "createdAt"} & user_view(ann).keys()
 
 
 def test_history_of_a_room_event_keeps_its_payload() -> None:
@@ -373,6 +385,6 @@ def test_history_of_a_room_event_keeps_its_payload() -> None:
         "channel_name": "general",
         "user_id": "hW3pTq8mKz5sXvB2d",
         "user_name": "ann",
-        "user": user_view(user()),
+        "user": {**user_view(user()), "createdAt": "2026-03-02T09:14:07.739Z"},
         "room": body["room"],
     }

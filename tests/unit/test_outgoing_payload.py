@@ -38,7 +38,6 @@ ANN_ON_THE_WIRE = {
     "type": "user",
     "status": "online",
     "active": True,
-    "roles": ["user"],
     "createdAt": "2026-03-02T09:14:07.739Z",
 }
 CAT_ON_THE_WIRE = {
@@ -48,7 +47,6 @@ CAT_ON_THE_WIRE = {
     "type": "bot",
     "status": "online",
     "active": True,
-    "roles": ["user", "bot"],
     "createdAt": "2026-03-02T09:14:07.739Z",
 }
 GENERAL_ON_THE_WIRE = {

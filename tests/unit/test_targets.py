@@ -119,6 +119,15 @@ def test_any_address_gets_the_same_verdict_from_every_disguise(address: object) 
         "[::/0]:443",
         "0.0.0.0/0:80",
         "::ffff:0:0/96",
+        "0.0.0.0/1",
+        "128.0.0.0/1",
+        "10.0.0.0/7",
+        "::/1",
+        "[8000::/1]:443",
+        "fc00::/15",
+        "::ffff:128.0.0.0/97",
+        "::1:80",
+        "fd00::1:8080",
         "10.1.2.3/8",
         "10.0.0.0/33",
         "10.0.0",
@@ -149,6 +158,34 @@ def test_malformed_or_boundless_entry_is_named(entry: str) -> None:
     with pytest.raises(InvalidAllowList) as caught:
         AllowList.parse(f"10.0.0.0/8, {entry}")
     assert repr(entry) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "address", "port"),
+    [
+        ("10.0.0.0/8", "10.9.9.9", 80),
+        ("10.0.0.0/8:8080", "10.9.9.9", 8080),
+        ("fd00::/16", "fd00::9", 80),
+        ("::1", "::1", 80),
+        ("[::1]:80", "::1", 80),
+        ("[::1:80]", "::1:80", 443),
+        ("fd00::8080", "fd00::8080", 443),
+        ("fd00::1:8a", "fd00::1:8a", 443),
+        ("fd00:1:2:3:4:5:6:80", "fd00:1:2:3:4:5:6:80", 443),
+    ],
+)
+def test_an_entry_opens_what_it_names(entry: str, address: str, port: int) -> None:
+    """The widest networks allowed, and every way to write an IPv6 address that cannot be misread."""
+    allow = AllowList.parse(entry)
+    assert allow.opens_address(ip_address(address), port)
+    assert not allow.opens_address(ip_address("203.0.113.1"), port)
+
+
+def test_what_may_be_misread_is_told_both_ways() -> None:
+    """An address that ends like a port stops the start with both ways to write what may be meant."""
+    with pytest.raises(InvalidAllowList) as caught:
+        AllowList.parse("::1:80")
+    assert "[::1:80] for the address, or [::1]:80 with the port" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , ,"])

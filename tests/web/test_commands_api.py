@@ -185,12 +185,13 @@ async def test_traffic_and_failures_are_told(server: Server) -> None:
     assert "Failing: ci" in await _run(server, "status")
 
 
-async def test_who_may_not_remove_is_told_who_may(server: Server) -> None:
-    """A refusal names the role and its holders; what the caller may not see does not exist for them."""
+async def test_who_may_not_remove_is_told_to_ask(server: Server) -> None:
+    """A refusal names the role and nobody who has it; what the caller may not see does not exist for them."""
     await server.post("integrations.create", INCOMING)
     viewer, editor = await server.user("eve", "viewer"), await server.user("ed", "editor")
     assert "[forbidden]" in (refusal := await _run(server, "in remove ci", who=viewer))
-    assert "@owner" in refusal
+    assert "you are viewer. Ask an admin." in refusal
+    assert "@owner" not in refusal
     assert "[unknown]" in await _run(server, "in remove ci", who=editor)
     assert "[unknown]" in await _run(server, "in show ci", who=editor)
 

@@ -107,6 +107,18 @@ async def test_a_half_typed_line_is_completed(server: Server) -> None:
         assert (await ask(server, bearer, {"line": "in li", "cursor": cursor}, path))[0] == 200
 
 
+async def test_completion_tells_roles_to_admins_alone(server: Server) -> None:
+    """Names of people come with their roles for admins, and with nothing for others."""
+    line = {"line": "room create ops --invite @ow"}
+    for bearer, hint in (
+        (await token(server), "owner"),
+        (await token(server, await server.user("ed", "editor")), ""),
+    ):
+        _, said = await ask(server, bearer, line, "/commands/terminal/complete")
+        (offer,) = said["suggestions"]
+        assert (offer["label"], offer["hint"]) == ("@owner", hint)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -82,7 +82,7 @@ async def test_a_form_makes_a_user_who_is_not_active(server: Server) -> None:
         user = (await response.json())["user"]
     assert (user["active"], user["roles"]) == (False, ["user", "bot"])
     status, answer = await server.api("POST", "login", {"user": "ann", "password": PASSWORD}, who={})
-    assert (status, answer["error"]) == (401, "error-user-is-not-activated")
+    assert (status, answer["error"]) == (401, "Unauthorized")
 
 
 async def test_only_admins_make_and_change_users(server: Server) -> None:
@@ -113,6 +113,25 @@ async def test_admins_see_everything_and_others_only_of_themselves(server: Serve
         if not complete:
             assert user.keys() == PUBLIC
         assert (listed["offset"], listed["count"], listed["total"]) == (0, 3, 3)
+
+
+@pytest.mark.parametrize("family", ["channels", "groups"])
+async def test_members_are_shown_as_any_user_is(server: Server, family: str) -> None:
+    """Who is in a room and who has which role there are two questions; the second is answered to admins."""
+    ann = await server.user("ann")
+    room = (await server.post(f"{family}.create", {"name": "ops", "members": ["ann"]}))[family.removesuffix("s")]
+    call = f"{family}.members"
+    members = (await server.get(call, who=ann, roomId=room["_id"]))["members"]
+    assert [(one["username"], "roles" in one, "createdAt" in one) for one in members] == [
+        ("ann", True, True),
+        ("owner", False, False),
+    ]
+    for key in ("roles", "createdAt"):
+        by_key = f'{{"{key}":"admin"}}'
+        status, answer = await server.api("GET", call, who=ann, roomId=room["_id"], query=by_key)
+        assert (status, answer["errorType"]) == (400, "error-invalid-query")
+    admins = (await server.get(call, roomId=room["_id"], query='{"roles":"admin"}'))["members"]
+    assert [one["username"] for one in admins] == ["owner"]
 
 
 async def test_a_list_is_not_filtered_by_what_it_does_not_show(server: Server) -> None:

@@ -7,12 +7,11 @@ from bot.api.rocketchat.shapes import history, list_params, list_rooms, listed, 
 from bot.services import Services
 from handlers.errors import Fault
 from handlers.rocketchat.query import page
-from handlers.rocketchat.views import user_view
+from handlers.rocketchat.views import user_fields_for, user_view_for
 from storage.ids import UserId
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
 
-MEMBER_FIELDS = frozenset({"_id", "username", "name", "type", "status", "active", "roles", "createdAt"})
 NO_USER_GIVEN = Fault('The required "userId" or "username" param was not provided', "error-user-param-not-provided")
 NO_USERS_GIVEN = Fault(
     'Please provide "userId" or "username" or "userIds" or "usernames" as param', "error-users-params-not-provided"
@@ -81,12 +80,12 @@ class RoomsOfKind:
         room = await self._room(services, request)
         if isinstance(room, Fault):
             return room
-        params = list_params(request, MEMBER_FIELDS)
+        params = list_params(request, user_fields_for(request.user))
         if isinstance(params, Fault):
             return params
         found = [await services.directory.user(member.user_id) for member in await services.directory.members(room.id)]
         users = sorted((user for user in found if user is not None), key=lambda user: user.username.lower())
-        shown, total = page(map(user_view, users), params)
+        shown, total = page((user_view_for(request.user, user) for user in users), params)
         return listed("members", shown, params, total)
 
     # --- changing -----------------------------------------------------------------------------------

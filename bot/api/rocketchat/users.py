@@ -11,7 +11,7 @@ from handlers.errors import Fault
 from handlers.match import wrong_type
 from handlers.rocketchat.query import page
 from handlers.rocketchat.validation import INVALID_PARAMS, Branch, Field, Schema
-from handlers.rocketchat.views import JsonObject, user_view
+from handlers.rocketchat.views import JsonObject, user_fields_for, user_view_for
 from storage.clock import iso
 from storage.ids import UserId
 from storage.records.integration import direction
@@ -20,10 +20,6 @@ from storage.records.user import Role, User
 USER_NEEDED = Fault('The required "userId" or "username" param was not provided', "error-user-param-not-provided")
 NOT_FOUND = Fault("User not found.")
 FIXED_USERNAME = Fault("A user name cannot be changed", "error-action-not-allowed")
-
-_FOR_ADMINS = ("emails", "roles", "createdAt")
-_PUBLIC_PATHS = frozenset({"_id", "username", "name", "type", "status", "active"})
-_ALL_PATHS = _PUBLIC_PATHS | {"roles", "createdAt", "emails.address", "emails.verified"}
 
 
 async def create(services: Services, request: ApiRequest) -> Reply:
@@ -54,16 +50,16 @@ async def info(services: Services, request: ApiRequest) -> Reply:
     user = await (directory.user(UserId(user_id)) if user_id else directory.user_named(username or ""))
     if user is None:
         return NOT_FOUND
-    return {"user": _shown(user, request.user)}
+    return {"user": user_view_for(request.user, user)}
 
 
 async def list_users(services: Services, request: ApiRequest) -> Reply:
     """List users; who is no admin may not filter by what they are not shown either."""
     caller = request.user
-    params = list_params(request, _ALL_PATHS if caller.role.at_least(Role.ADMIN) else _PUBLIC_PATHS)
+    params = list_params(request, user_fields_for(caller))
     if isinstance(params, Fault):
         return params
-    shown, total = page((_shown(user, caller) for user in await services.directory.users()), params)
+    shown, total = page((user_view_for(caller, user) for user in await services.directory.users()), params)
     return listed("users", shown, params, total)
 
 
@@ -140,13 +136,6 @@ async def remove_token(services: Services, request: ApiRequest) -> Reply:
     return await services.accounts.remove(request.user, request.text("tokenName") or "") or {}
 
 
-def _shown(user: User, viewer: User) -> JsonObject:
-    """Show a user: admins see everybody's e-mail addresses and roles, others only their own."""
-    everything = viewer.role.at_least(Role.ADMIN) or viewer.id == user.id
-    view = user_view(user, with_emails=everything)
-    return view if everything else {key: value for key, value in view.items() if key not in _FOR_ADMINS}
-
-
 def _roles(given: Mapping[str, object], current: User | None) -> Roles | Fault | None:
     """Read the roles a body names under `roles`, or under `role` as older clients do."""
     key = "roles" if given.get("roles") is not None else "role"
@@ -162,9 +151,9 @@ def _roles(given: Mapping[str, object], current: User | None) -> Roles | Fault |
 async def _with_activity(services: Services, request: ApiRequest, user: User, active: bool | None) -> Reply:
     """Answer with a user after switching them on or off, where the body asks for that."""
     if active is None or active == user.active:
-        return {"user": _shown(user, request.user)}
+        return {"user": user_view_for(request.user, user)}
     done = await services.users.set_active(request.user, user.id, active=active)
-    return done if isinstance(done, Fault) else {"user": _shown(done.user, request.user), **_disabled(done)}
+    return done if isinstance(done, Fault) else {"user": user_view_for(request.user, done.user), **_disabled(done)}
 
 
 def _disabled(done: Activation) -> JsonObject:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bot.flows.desks import Caller, Desk, Kit
 from handlers.complete import NAMES, Names, Offer
 from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
+from handlers.permissions import sees_roles
 
 
 class CallersNames:
@@ -22,7 +23,10 @@ class CallersNames:
             rooms = {f"#{room.name}": "" for room in await directory.rooms_of(user.id) if room.name}
             return names_beginning(rooms, typed, most)
         if kind in ("users", "user") and self._caller.unlinked is None:
-            people = {f"@{each.username}": each.role.value for each in await directory.users() if each.active}
+            told = sees_roles(user)
+            people = {
+                f"@{each.username}": each.role.value if told else "" for each in await directory.users() if each.active
+            }
             return names_beginning(people, typed, most)
         return ()
 
