@@ -112,7 +112,7 @@ async def test_completion_tells_roles_to_admins_alone(server: Server) -> None:
     line = {"line": "room create ops --invite @ow"}
     for bearer, hint in (
         (await token(server), "owner"),
-        (await token(server, await server.user("ed", "editor")), ""),
+        (await token(server, await server.user("ed", "editor")), "who is in it from the start"),
     ):
         _, said = await ask(server, bearer, line, "/commands/terminal/complete")
         (offer,) = said["suggestions"]
