@@ -44,6 +44,7 @@ def delivery(number: int, hook: OutgoingHook, state: DeliveryState = DeliverySta
         available_at=Millis(NOON + 600_000),
         created_at=Millis(NOON - 7_200_000),
         reason="The receiver answered 400." if state is DeliveryState.DEAD else None,
+        webhook_id=f"3Btk9hiJySAvZ2{number:03}",
     )
     return Shown(structs.replace(plain, **more), hook, hook.urls[0], EventKind.MESSAGE_POSTED, ())
 

@@ -159,7 +159,7 @@ class Deliver:
             call.hook,
             call.url,
             data,
-            delivery_id=call.leased.delivery.id,
+            webhook_id=call.leased.delivery.webhook_id,
             now=self._clock.now(),
             hops=hops_of(call.body),
             deadline_s=self._deadline_s,

@@ -72,6 +72,7 @@ async def _show(call: Call) -> Answer | Problem:
         ("hook", f"{hook_name(shown)} ({one.integration_id})" if shown.hook else hook_name(shown)),
         ("event", event_name(shown)),
         ("calls", host_of(shown)),
+        *([("webhook-id", one.webhook_id)] if _is_signed(shown) else []),
         ("made", moment(one.created_at, now=context.now, zone=context.zone)),
         ("tries", str(one.tries)),
         *([("next try", _next_try(shown, call))] if one.state is DeliveryState.QUEUED else []),
@@ -87,6 +88,11 @@ async def _show(call: Call) -> Answer | Problem:
     ]
     data = {"id": written_id(one.id), **dict(facts), "attempts": [_plain(each) for each in shown.attempts]}
     return Answer("\n".join(lines), data=data)
+
+
+def _is_signed(shown: Shown) -> bool:
+    """Tell whether its calls carry the headers of Standard Webhooks, by which a receiver's log can be searched."""
+    return isinstance(shown.hook, OutgoingHook) and bool(shown.hook.signing_keys)
 
 
 def _next_try(shown: Shown, call: Call) -> str:

@@ -20,7 +20,6 @@ from handlers.signing.standard_webhooks import ID_HEADER, SIGNATURE_HEADER
 from handlers.slots import Flag
 from handlers.triggers import Fire, fires
 from handlers.values import ValueType
-from storage.ids import DeliveryId
 from storage.records.integration import OutgoingHook
 from storage.records.user import Role
 
@@ -100,7 +99,7 @@ async def _shown(call: Call, hook: OutgoingHook, sample: MadeUp, fire: Fire) -> 
             hook,
             hook.urls[0],
             payload,
-            delivery_id=DeliveryId(0),
+            webhook_id="preview",
             now=call.context.now,
             hops=hops_of(sample.body),
             deadline_s=0,  # nothing is sent

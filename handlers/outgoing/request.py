@@ -7,7 +7,6 @@ from handlers.http import OutboundRequest
 from handlers.outgoing import hops as hop_count
 from handlers.signing.standard_webhooks import KeyFault, parse_key, sign
 from storage.clock import Millis
-from storage.ids import DeliveryId
 from storage.records.integration import OutgoingHook, SigningKey
 
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/41.0.2227.0 Safari/537.36"
@@ -20,7 +19,7 @@ def build_request(
     url: str,
     data: Mapping[str, object],
     *,
-    delivery_id: DeliveryId,
+    webhook_id: str,
     now: Millis,
     hops: int,
     deadline_s: float,
@@ -38,7 +37,7 @@ def build_request(
     }
     keys = _valid_keys(hook.signing_keys, now)
     if keys:
-        headers |= sign(keys, message_id=f"msg_{delivery_id}", timestamp=now // 1000, body=body)
+        headers |= sign(keys, message_id=webhook_id, timestamp=now // 1000, body=body)
     return OutboundRequest("POST", url, headers, body, deadline_s)
 
 

@@ -46,6 +46,10 @@ class Delivery(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     available_at: Millis
     created_at: Millis
     reason: str | None = None
+    webhook_id: str
+    """What receivers tell repeated tries by. Unlike `id` it is never given twice: row numbers start over in a new
+    folder, and go on from where they were in a restored copy. Retried, restarted or replayed from the dead letters,
+    a delivery keeps it."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from storage.clock import Clock
 from storage.errors import Gone, Taken
-from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId
+from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId, timed_id
 from storage.records.changes import Changes, Committed, Dedup, PreviousCall
 from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest, Verdict
@@ -28,7 +28,7 @@ _EVENTS = "INSERT INTO event (seq, org_id, kind, at, room_id, user_id, body)"
 _MESSAGES = f"INSERT INTO message ({rows.MESSAGE_COLUMNS}, event_seq)"
 _DELIVERIES = (
     "INSERT INTO delivery (lane_id, integration_id, event_seq, trigger_word, available_at, created_at, updated_at,"
-    " state, tries, receives)"
+    " webhook_id, state, tries, receives)"
 )
 _DEDUPS = "INSERT INTO dedup (key, body_hash, at)"
 _NEW = ("queued", 0, 0)
@@ -279,7 +279,7 @@ class Applier:
         deliveries: list[rows.Row] = []
         attempts: list[rows.Row] = []
         woken: dict[LaneId, int] = {}
-        due = self._clock.steady()
+        due, now = self._clock.steady(), self._clock.now()
         results = []
         for place, unit in units:
             numbers, queued = list[EventSeq | None](), list[LaneId]()
@@ -307,8 +307,10 @@ class Applier:
                         continue
                     woken[lane.id] = due
                     queued.append(lane.id)
-                    at = 0 if lane.ordered else due
-                    deliveries.append((lane.id, one.integration_id, seq, one.trigger_word, at, due, due, *_NEW))
+                    times = (0 if lane.ordered else due, due, due)
+                    deliveries.append(
+                        (lane.id, one.integration_id, seq, one.trigger_word, *times, timed_id(now), *_NEW)
+                    )
                 attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
             results.append((place, Committed(numbers=tuple(numbers), queued=tuple(queued))))
         insert_rows(connection, _EVENTS, events)

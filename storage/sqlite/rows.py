@@ -234,7 +234,7 @@ def _hook(values: dict[str, object]) -> Hook:
 DELIVERY_COLUMNS = (
     "d.id, d.lane_id, d.integration_id, coalesce(l.url_hash, x'') AS url_hash, d.event_seq, d.state, d.trigger_word,"
     " d.tries, d.receives, max(d.available_at, d.created_at, coalesce(l.not_before, 0)) AS available_at,"
-    " d.created_at, d.reason"
+    " d.created_at, d.reason, d.webhook_id"
 )
 ATTEMPT_COLUMNS = columns(structs.fields(Attempt))
 REQUEST_COLUMNS = (
@@ -250,6 +250,7 @@ def delivery_from(row: sqlite3.Row) -> Delivery:
         event_seq=EventSeq(row["event_seq"]), state=DeliveryState(row["state"]),
         trigger_word=row["trigger_word"], tries=row["tries"], receives=row["receives"],
         available_at=Millis(row["available_at"]), created_at=Millis(row["created_at"]), reason=row["reason"],
+        webhook_id=row["webhook_id"],
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ CREATE TABLE delivery (
   id INTEGER PRIMARY KEY, lane_id INTEGER NOT NULL, integration_id TEXT NOT NULL, event_seq INTEGER NOT NULL,
   state TEXT NOT NULL, trigger_word TEXT, tries INTEGER NOT NULL, receives INTEGER NOT NULL,
   available_at INTEGER NOT NULL, lease INTEGER, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-  reason TEXT) STRICT;
+  reason TEXT, webhook_id TEXT NOT NULL) STRICT;
 CREATE INDEX delivery_due ON delivery(lane_id, available_at, id) WHERE state = 'queued';
 CREATE INDEX delivery_leased ON delivery(lease) WHERE lease IS NOT NULL;
 CREATE INDEX delivery_dead ON delivery(integration_id, id) WHERE state = 'dead';

@@ -19,7 +19,7 @@ from handlers.outgoing.request import build_request
 from handlers.rocketchat.views import JsonObject, room_view
 from handlers.signing.standard_webhooks import new_key
 from storage.clock import Millis, SystemClock
-from storage.ids import DeliveryId, MessageId, UserId
+from storage.ids import MessageId, UserId
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook, SigningKey
 from tests.records import NOON, direct_room, message, outgoing, room, user
@@ -84,7 +84,7 @@ SAMPLE = (
 
 def call(hook: OutgoingHook, *, now: Millis = NOON, hops: int = 0) -> OutboundRequest:
     data = sent(EventKind.MESSAGE_POSTED, message_facts(message(), room()), trigger_word="!deploy")
-    return build_request(hook, hook.urls[0], data, delivery_id=DeliveryId(42), now=now, hops=hops, deadline_s=20)
+    return build_request(hook, hook.urls[0], data, webhook_id="3Btk9hiJySAvZ22Tv", now=now, hops=hops, deadline_s=20)
 
 
 def test_a_message_is_sent_as_in_the_contracts_sample() -> None:
@@ -259,7 +259,7 @@ def test_a_signed_call_passes_the_published_verifier() -> None:
         )
     )
     request = call(hook, now=now)
-    assert request.headers["webhook-id"] == "msg_42"
+    assert request.headers["webhook-id"] == "3Btk9hiJySAvZ22Tv"
     assert len(request.headers["webhook-signature"].split(" ")) == 2
     for key in (new, old):
         assert Webhook(key).verify(request.body, dict(request.headers)) == json.loads(SAMPLE)
