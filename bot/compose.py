@@ -53,7 +53,14 @@ from storage.vault import Vault, load_key_file, parse_keys
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, folder: Folder, clock: Clock, *, base_url: str, serving: bool, apart: bool = False
+    settings: Settings,
+    folder: Folder,
+    clock: Clock,
+    *,
+    base_url: str,
+    serving: bool,
+    apart: bool = False,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator[tuple[Services, FirstStart | None]]:
     """Open a data folder and wire the workspace on it; the first time also fill it.
 
@@ -72,7 +79,7 @@ async def open_services(
         apart=apart,
     )
     try:
-        passwords = Passwords()
+        passwords = passwords or Passwords()
         org = await organisation(store, clock)
         first = await first_start(store, org, settings, passwords, clock)
         directory = Directory(store, org)

@@ -21,6 +21,7 @@ from bot.web.bodies import RUNNER_OPTIONS
 from bot.web.connections import KEEP_ALIVE_S, Connections, allow_connections
 from bot.web.middleware import observe
 from bot.workspace.first_start import FirstStart
+from bot.workspace.passwords import Passwords
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
@@ -62,6 +63,7 @@ async def running(
     connections: Connections | None = None,
     finish_s: float = FINISH_S,
     apart: bool = False,
+    passwords: Passwords | None = None,
 ) -> AsyncIterator[Running]:
     """Run a server; leaving stops accepting, finishes requests and deliveries, releases leases, closes the file.
 
@@ -75,7 +77,13 @@ async def running(
         port = listener.getsockname()[1]
         services, first = await stack.enter_async_context(
             open_services(
-                settings, folder, clock or SystemClock(), base_url=settings.url(port), serving=True, apart=apart
+                settings,
+                folder,
+                clock or SystemClock(),
+                base_url=settings.url(port),
+                serving=True,
+                apart=apart,
+                passwords=passwords,
             )
         )
         await stack.enter_async_context(services.outbound)

@@ -1,7 +1,7 @@
 """Fixtures every kind of test may ask for, and the search of the whole run's output for secrets."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,16 @@ whole_run.begin()  # before anything else is imported
 
 if TYPE_CHECKING:
     from tests.server import Server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write half characters of what a test printed and logged as escapes: workers pass reports on as UTF-8."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode("utf-8")) for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from bot.workspace.credentials import LoginFailure, read_credentials
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.first_start import FirstStart, first_start, organisation
-from bot.workspace.passwords import Passwords
 from bot.workspace.posting import Posting
 from bot.workspace.users import NewUser, Users
 from handlers.outgoing.scopes import hook_scopes
@@ -21,6 +20,7 @@ from storage.records.event import Event
 from storage.records.user import Role, User
 from storage.sqlite.store import SqliteStore, open_store
 from storage.vault import Vault
+from tests.cheap import cheap_passwords
 from tests.clock import ManualClock
 
 PASSWORD = "correct horse battery"
@@ -90,7 +90,7 @@ async def people_at(path: Path) -> AsyncIterator[People]:
     """Start a workspace on a fresh file."""
     clock = ManualClock()
     async with store_at(path, clock) as store:
-        passwords = Passwords()
+        passwords = cheap_passwords()
         org = await organisation(store, clock)
         started = await first_start(store, org, settings_of(**OLGA), passwords, clock)
         assert isinstance(started, FirstStart)

@@ -12,6 +12,7 @@ from bot.serve import Running, running
 from bot.services import Services
 from bot.settings import Settings
 from storage.clock import Clock
+from tests.cheap import cheap_passwords
 
 PASSWORD = "correct horse battery"
 
@@ -100,7 +101,7 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
         **settings,
     }
     async with (
-        running(Settings(**values), clock) as started,
+        running(Settings(**values), clock, passwords=cheap_passwords()) as started,
         aiohttp.ClientSession() as http,
     ):
         server = Server(started, http)

@@ -1,7 +1,9 @@
 """The grep bar over a whole run (`security.md` §3): what any of its processes issued stands in none of their outputs.
 
 Each process notes what it issues in a file (`tests.issued`); what tests print and log and what servers and commands
-write to standard error is kept in another. At the end the one is looked for in the other, and a hit fails the run.
+write to standard error is kept in others, one for each process that runs tests. At the end the one is looked for in the
+others, and a hit fails the run. Where pytest-xdist shares the tests out, its workers write into the folder of the
+process that started them, and that one looks.
 """
 
 import os
@@ -17,13 +19,18 @@ from tests.issued import sitecustomize
 ROOT = Path(__file__).resolve().parents[1]
 _RUNS = re.compile(rf"[\w-]{{{sitecustomize.SHORTEST},}}", re.ASCII)
 
-_folder: list[tempfile.TemporaryDirectory[str]] = []
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""This process's name among the workers of pytest-xdist; empty in the process a person started."""
+_folder: list[tempfile.TemporaryDirectory[str] | Path] = []
 
 
 def begin() -> None:
     """Have this process and all it starts note what they issue."""
-    folder = tempfile.TemporaryDirectory(prefix="patchbay-run-")
-    _folder.append(folder)
+    if _WORKER:
+        _folder.append(Path(os.environ[sitecustomize.FILE]).parent)
+        sitecustomize.install()
+        return
+    _folder.append(tempfile.TemporaryDirectory(prefix="patchbay-run-"))
     os.environ[sitecustomize.FILE] = str(_issued())
     own = [str(ROOT / "tests" / "issued"), str(ROOT)]
     os.environ["PYTHONPATH"] = os.pathsep.join([*own, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -33,7 +40,7 @@ def begin() -> None:
 def keep(text: str) -> None:
     """Keep what a process has put out."""
     if _folder and text:
-        with _outputs().open("a", encoding="utf-8", errors="replace") as file:
+        with (_place() / f"outputs{_WORKER}").open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{text}\n")
 
 
@@ -56,20 +63,24 @@ def found(secrets: set[str], lines: Iterable[str]) -> list[str]:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Keep what a test has printed and logged; the last of its reports has it all."""
-    if report.when == "teardown":
+    """Keep what a test has printed and logged; the last of its reports has it all. Workers' reports come here, too."""
+    if report.when == "teardown" and not _WORKER:
         for _, text in report.sections:
             keep(text)
 
 
+@pytest.hookimpl(trylast=True)  # pytest-xdist ends its workers in its own
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look for each secret in everything that was kept; fail the run when one is there."""
-    if not _folder or not _outputs().exists():
+    if not _folder or _WORKER:
         return
-    secrets = issued()
-    with _outputs().open(encoding="utf-8") as lines:
-        hits = found(secrets, lines)
-    size = _outputs().stat().st_size
+    secrets, size, hits = issued(), 0, []
+    for file in sorted(_place().glob("outputs*")):
+        size += file.stat().st_size
+        with file.open(encoding="utf-8") as lines:
+            hits += found(secrets, lines)
+    if not size:
+        return
     session.config.stash[_SAID] = [
         f"{len(secrets):,} secrets issued, {len(hits)} found in {size / 1e6:.1f} MB",
         *hits[:20],
@@ -87,9 +98,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 _SAID = pytest.StashKey[list[str]]()
 
 
+def _place() -> Path:
+    (folder,) = _folder
+    return folder if isinstance(folder, Path) else Path(folder.name)
+
+
 def _issued() -> Path:
-    return Path(_folder[0].name) / "issued"
-
-
-def _outputs() -> Path:
-    return Path(_folder[0].name) / "outputs"
+    return _place() / "issued"

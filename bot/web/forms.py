@@ -5,6 +5,7 @@ chats fetch every link that is posted in them.
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -67,13 +68,17 @@ def running(flow: CommandFlow) -> Submit:
     return submit
 
 
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """Return the templates, which are compiled once in a process."""
+    return jinja2.Environment(loader=jinja2.PackageLoader("bot.web"), autoescape=True, undefined=jinja2.StrictUndefined)
+
+
 class Page:
     """A page without scripts, whose address is a credential: nothing may keep or pass it on."""
 
     def __init__(self, template: str) -> None:
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("bot.web"), autoescape=True, undefined=jinja2.StrictUndefined
-        )
+        environment = _environment()
         self._template = environment.get_template(template)
         style = hashlib.sha256(environment.get_template("form.css").render().encode()).digest()
         policy = (

@@ -37,16 +37,20 @@ def test_a_secret_is_found_whatever_stands_around_it(text: str) -> None:
     assert whole_run.found({token}, [text.format(token[:-1]) + "\n"]) == []
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("shown", "code"), [("token", 1), ("token[:30]", 0)])
-def test_a_run_that_prints_a_secret_fails(tmp_path: Path, shown: str, code: int) -> None:
-    """Although each of its tests passes."""
+def test_a_run_that_prints_a_secret_fails(tmp_path: Path, shown: str, code: int, workers: int) -> None:
+    """Although each of its tests passes, here or in a worker of pytest-xdist."""
     (tmp_path / "conftest.py").write_text(SPILLING)
     test = f"from storage.ids import hook_token\n\ndef test_it():\n    token = hook_token()\n    print({shown})\n"
     (tmp_path / "test_spilling.py").write_text(test)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), "-c", os.devnull, str(tmp_path)],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--rootdir", str(tmp_path)),
+            *("-c", os.devnull, str(tmp_path)),
+        ],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(whole_run.ROOT)},
+        env={**{k: v for k, v in os.environ.items() if "XDIST" not in k}, "PYTHONPATH": str(whole_run.ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
