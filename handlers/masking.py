@@ -1,4 +1,7 @@
-"""What of a request to an incoming hook may be shown: headers by an allow-list, body values by name (decision 33)."""
+"""What of others' texts may be shown: headers by an allow-list, values by their names (decision 33).
+
+Requests to incoming hooks and answers of receivers go through it before anybody reads them.
+"""
 
 import json
 import re
@@ -38,7 +41,14 @@ _SECRET_WORDS: Final = frozenset({"auth", "jwt", "pass", "pwd"})
 """Short names that are secret alone, but not inside others such as `author` or `passed`."""
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
-_QUERY_VALUE: Final = re.compile(r"([?&;])([^=?&;\s]{1,100})=([^&;#\s\"'<>]+)")
+_QUERY_VALUE: Final = re.compile(r"(^|[?&;\s])([^=?&;\s]{1,100})=([^&;#\s\"'<>]+)")
+_LIKE_JSON: Final = re.compile(r"\s*+(?:\{|\[\s*+[\[{\"])")
+"""How JSON begins, and hardly a sentence does: `[draft] …` is none."""
+_WORD: Final = r"(?P<word>(?:api |access |private )?[\w.-]++)"
+_ANY_WORD: Final = re.compile(rf"\\[^u]|(?P<escape>\\u)|{_WORD}", re.IGNORECASE)
+_NAMED_VALUE: Final = re.compile(
+    rf"(?<![\w.-]){_WORD}(?:[\"'\]]+\s{{0,9}}[:=>]?|\s{{0,9}}[:=>])\s{{0,9}}(?!\*\*\*)", re.IGNORECASE
+)
 _NAME_KEYS: Final = ("name", "key", "field", "header")
 
 
@@ -59,14 +69,16 @@ def masked_body(content_type: str | None, body: bytes, known: Collection[str] = 
 
 
 def masked_text(text: str) -> str:
-    """Return a text of others without its secrets: JSON by its names, addresses by their queries.
+    """Return a text of others without its secrets: JSON by its names, addresses and forms by theirs.
 
-    JSON that was cut has no names to go by: a sentence stands for it.
+    What cannot be read as a whole, because it was cut, is broken or no JSON, ends where a secret may begin.
     """
     shown = _masked_text(text, (), wrapped=False)
     if not isinstance(shown, str):
-        return json.dumps(shown, ensure_ascii=False)
-    return f"({len(text):,} characters of JSON, not shown)" if shown.lstrip()[:1] in ("{", "[") else shown
+        # as it came where nothing is hidden; the second look finds what a doubled key would hide from the first
+        is_whole = shown == parse_json(text) and _harmless_part(text) == text
+        return text if is_whole else json.dumps(shown, ensure_ascii=False)
+    return shown if _LIKE_JSON.match(text) else _harmless_part(shown)
 
 
 def is_secret_name(name: str) -> bool:
@@ -107,7 +119,24 @@ def _masked_text(text: str, known: tuple[str, ...], *, wrapped: bool) -> object:
         inner = parse_json(text)
         if not isinstance(inner, BodyFault):
             return MASK if wrapped else _masked(inner, known, wrapped=True)
+    if _LIKE_JSON.match(text):
+        text = _harmless_part(text)
     return _QUERY_VALUE.sub(_masked_query, _without(text, known))
+
+
+def _harmless_part(text: str) -> str:
+    """Cut a text that cannot be read by its names before the first value that may be secret.
+
+    In what has named values, that is where a secret's name stands at all; in JSON also at the word `value`, whose
+    name may follow it, and at an escape that may spell a name. In a sentence a name may stand without a value.
+    """
+    structured = bool(_LIKE_JSON.match(text)) or text.lstrip().startswith("<")
+    for found in (_ANY_WORD if structured else _NAMED_VALUE).finditer(text):
+        word = found["word"] or ""
+        if is_secret_name(word) or (structured and (word.lower() == "value" or found["escape"])):
+            left = len(text) - found.end()
+            return f"{text[: found.end()]}… ({left:,} more characters, not shown)" if left else text
+    return text
 
 
 def _masked_query(found: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ from bot.cli.output import masked, moment
 from handlers.deliveries import Shown, written_id
 from handlers.listing import masked_address
 from handlers.masking import masked_body, masked_headers
+from handlers.outgoing.history import shown_answer, shown_error
 from handlers.outgoing.payload import MASK
 from storage.records.delivery import Attempt
 from storage.records.hook_request import HookRequest
@@ -117,6 +118,6 @@ def _attempt(one: Attempt) -> Facts:
         "at": moment(one.started_at),
         "duration_ms": one.duration_ms,
         "status": one.status,
-        "answer": one.response,
-        "error": one.error,
+        "answer": shown_answer(one),
+        "error": shown_error(one),
     }

@@ -18,7 +18,7 @@ from handlers.deliveries import (
 )
 from handlers.line import Problem, ProblemKind, one_line
 from handlers.listing import note_of, rooms_of
-from handlers.masking import masked_text
+from handlers.outgoing.history import shown_answer, shown_error
 from handlers.paging import listed, offset_of
 from handlers.services import HOOKS
 from handlers.slots import Argument, Flag
@@ -127,13 +127,14 @@ def _attempt(number: int, one: Attempt, call: Call) -> str:
     when = moment(one.started_at, now=call.context.now, zone=call.context.zone)
     verdict = str(one.status) if one.status is not None else "no answer" if one.called else "not called"
     parts = [f"attempt {number}: {when}", verdict, f"{one.duration_ms:,} ms"]
-    parts += [one_line(text, _ANSWER) for text in (one.error, _said(one)) if text]
+    parts += [one_line(text, _ANSWER) for text in (shown_error(one), _said(one)) if text]
     return " · ".join(parts)
 
 
 def _said(one: Attempt) -> str | None:
     """Return what the receiver answered, without what may be secret in it."""
-    return f"answer: {masked_text(one.response)}" if one.response else None
+    said = shown_answer(one)
+    return f"answer: {said}" if said else None
 
 
 def _plain(one: Attempt) -> dict[str, object]:
@@ -141,8 +142,8 @@ def _plain(one: Attempt) -> dict[str, object]:
         "at": one.started_at,
         "durationMs": one.duration_ms,
         "status": one.status,
-        "error": one.error,
-        "answer": one.response and masked_text(one.response),
+        "error": shown_error(one),
+        "answer": shown_answer(one),
         "failed": one.failed,
     }
 

@@ -15,6 +15,7 @@ from handlers.line import Problem, ProblemKind, one_line
 from handlers.listing import NOUNS
 from handlers.masking import masked_headers
 from handlers.outgoing import steps
+from handlers.outgoing.history import shown_error
 from handlers.services import Need
 from handlers.slots import Argument
 from handlers.values import ValueType
@@ -221,7 +222,7 @@ def _row(each: Caused) -> str:
     hook = f"out {one_line(each.hook.name)}" if each.hook else "a hook you may not see"
     what = each.what
     if isinstance(what, Attempt):
-        why = "muted" if what.step == steps.MUTED else one_line(what.error or what.step, 100)
+        why = "muted" if what.step == steps.MUTED else one_line(shown_error(what) or what.step, 100)
         return f"- not called · {hook} · {why}"
     reason = f" · {one_line(what.reason, 100)}" if what.reason and each.hook else ""
     return f"- {what.state} · {each.id} · {hook} · {plural(what.tries, 'try', 'tries')}{reason}"

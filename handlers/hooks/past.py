@@ -20,6 +20,7 @@ from handlers.listing import (
     thing_of,
 )
 from handlers.outgoing import steps
+from handlers.outgoing.history import shown_error
 from handlers.paging import Row, listed, offset_of
 from handlers.permissions import FULL, OWN
 from handlers.slots import Argument, Flag
@@ -136,7 +137,13 @@ def _called(call: Call, called: Called) -> dict[str, str]:
     if attempt.step.startswith(steps.going_to_retry(0)[:-1]):
         state = "will retry"
     status = "" if attempt.status is None else str(attempt.status)
-    result = one_line(attempt.error, 120) if attempt.error else "answer posted" if attempt.message_id else attempt.step
+    result = (
+        one_line(error, 120)
+        if (error := shown_error(attempt))
+        else "answer posted"
+        if attempt.message_id
+        else attempt.step
+    )
     took = f"{attempt.duration_ms} ms" if attempt.called else ""
     return {
         "state": state,

@@ -7,6 +7,7 @@ from typing import Any  # bodies come back from the store as parsed JSON
 from urllib.parse import unquote
 
 from handlers.http import Answered
+from handlers.masking import masked_text
 from handlers.outgoing.payload import MASK, build_data
 from handlers.rocketchat.views import JsonObject, integration_view
 from handlers.targets import Target, parse_url
@@ -32,6 +33,16 @@ def answer_excerpt(hook: OutgoingHook, answer: Answered) -> str:
     return text.encode()[:EXCERPT_BYTES].decode(errors="ignore")
 
 
+def shown_answer(attempt: Attempt) -> str | None:
+    """Return what a receiver answered as anybody may read it: secrets of its own are masked by their names."""
+    return masked_text(attempt.response) if attempt.response else None
+
+
+def shown_error(attempt: Attempt) -> str | None:
+    """Return why an attempt failed; it may quote the answer, and is masked like it."""
+    return masked_text(attempt.error) if attempt.error else None
+
+
 @lru_cache(maxsize=256)
 def _secrets(token: str, urls: tuple[str, ...]) -> list[str]:
     """Return token, addresses and the parts of addresses that may be keys (decision 31), longest first.
@@ -47,6 +58,7 @@ def _secrets(token: str, urls: tuple[str, ...]) -> list[str]:
             keys += [value for value in values if len(value) >= SHORTEST_QUERY_KEY]
             found.update(keys, map(unquote, keys))
     found |= {json.dumps(secret)[1:-1] for secret in found}
+    found |= {secret.replace("/", "\\/") for secret in found}  # as PHP writes JSON
     return sorted(found - {""}, key=len, reverse=True)
 
 
@@ -88,7 +100,7 @@ def history_view(
         **(_call(attempt, url, data) if attempt.called else {}),
         "resultMessage": None if posted is None else [posted],
         "finished": attempt.finished or None,
-        "error": (attempt.error or True) if attempt.failed else None,
+        "error": (shown_error(attempt) or True) if attempt.failed else None,
     }
     return {key: value for key, value in entry.items() if value is not None}
 
@@ -98,11 +110,11 @@ def _call(attempt: Attempt, url: str | None, data: JsonObject) -> JsonObject:
 
     `httpError` is what kept an answer from coming, or from being posted although the call succeeded.
     """
-    no_answer = attempt.status is None
+    no_answer, said = attempt.status is None, shown_answer(attempt)
     return {
         "ranPrepareScript": True,  # even without a script (§8)
         "url": url,
         "httpCallData": data,
-        "httpError": attempt.error if no_answer or not attempt.failed else None,
-        "httpResult": json.dumps(attempt.response, ensure_ascii=False) if attempt.response else None,
+        "httpError": shown_error(attempt) if no_answer or not attempt.failed else None,
+        "httpResult": json.dumps(said, ensure_ascii=False) if said else None,
     }

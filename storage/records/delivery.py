@@ -52,6 +52,10 @@ class Delivery(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     a delivery keeps it."""
 
 
+DAMAGED = "What was kept of this attempt cannot be opened: its row was changed, or its key is not there."
+"""The error of an attempt whose sealed part does not open; the rest of it stands."""
+
+
 class Attempt(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """One try, as history shows it (`rocketchat.md` §8).
 
@@ -73,8 +77,9 @@ class Attempt(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     duration_ms: int
     status: int | None = None
     response: str | None = None
-    """The first 2 KiB of the answer."""
+    """The first 2 KiB of the answer; sealed at rest, as receivers answer with secrets of their own."""
     error: str | None = None
+    """Sealed with the answer, whose words it may quote."""
     message_id: str | None = None
     """The message the answer was posted as."""
     called: bool = True

@@ -311,7 +311,7 @@ class Applier:
                     deliveries.append(
                         (lane.id, one.integration_id, seq, one.trigger_word, *times, timed_id(now), *_NEW)
                     )
-                attempts += [rows.attempt_row(attempt, seq) for attempt in fact.stopped]
+                attempts += [rows.attempt_row(attempt, self._vault, seq) for attempt in fact.stopped]
             results.append((place, Committed(numbers=tuple(numbers), queued=tuple(queued))))
         insert_rows(connection, _EVENTS, events)
         insert_rows(connection, _DELIVERIES, deliveries)

@@ -23,6 +23,7 @@ _NOT_REMOVED = "integration_id NOT IN (SELECT integration_id FROM removed)"
 
 def attempts(
     connection: Connection,
+    vault: Vault,
     hook_ids: Sequence[str],
     since: int | None,
     failed: bool | None,
@@ -42,7 +43,7 @@ def attempts(
         " LIMIT ? OFFSET ?",
         (*values, count, offset),
     )
-    return [rows.attempt_from(row) for row in found], total
+    return [rows.attempt_from(row, vault) for row in found], total
 
 
 def accepted(connection: Connection, hook_id: str, key: str) -> bool:
@@ -50,36 +51,36 @@ def accepted(connection: Connection, hook_id: str, key: str) -> bool:
     return connection.execute("SELECT 1 FROM dedup WHERE key = ?", (digest,)).fetchone() is not None
 
 
-def attempt(connection: Connection, attempt_id: str) -> Attempt | None:
+def attempt(connection: Connection, vault: Vault, attempt_id: str) -> Attempt | None:
     row = connection.execute(
         f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE id = ? AND {_NOT_REMOVED}", (attempt_id,)
     ).fetchone()
-    return rows.attempt_from(row) if row else None
+    return rows.attempt_from(row, vault) if row else None
 
 
-def attempts_of(connection: Connection, delivery_ids: Sequence[int]) -> list[Attempt]:
+def attempts_of(connection: Connection, vault: Vault, delivery_ids: Sequence[int]) -> list[Attempt]:
     found = connection.execute(
         f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE delivery_id IN ({marks(delivery_ids)}) AND {_NOT_REMOVED}"
         " ORDER BY updated_at, rowid",
         delivery_ids,
     )
-    return [rows.attempt_from(row) for row in found]
+    return [rows.attempt_from(row, vault) for row in found]
 
 
-def stopped_of(connection: Connection, seq: int) -> list[Attempt]:
+def stopped_of(connection: Connection, vault: Vault, seq: int) -> list[Attempt]:
     found = connection.execute(
         f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE event_seq = ? AND delivery_id IS NULL AND {_NOT_REMOVED}"
         " ORDER BY rowid",
         (seq,),
     )
-    return [rows.attempt_from(row) for row in found]
+    return [rows.attempt_from(row, vault) for row in found]
 
 
-def attempt_posting(connection: Connection, message_id: str) -> Attempt | None:
+def attempt_posting(connection: Connection, vault: Vault, message_id: str) -> Attempt | None:
     row = connection.execute(
         f"SELECT {rows.ATTEMPT_COLUMNS} FROM attempt WHERE message_id = ? AND {_NOT_REMOVED}", (message_id,)
     ).fetchone()
-    return rows.attempt_from(row) if row else None
+    return rows.attempt_from(row, vault) if row else None
 
 
 def requests(

@@ -174,7 +174,7 @@ class Queue:
             again = one.retry_at if one.state is DeliveryState.QUEUED else None
             lanes[one.lane_id] = max(lanes.get(one.lane_id, 0), again or 0)
             if one.attempt is not None:
-                attempts.append(rows.attempt_row(one.attempt))
+                attempts.append(rows.attempt_row(one.attempt, self._vault))
             if one.changes is not None:
                 causes.append((place, one.changes))
         # the head of an ordered lane keeps its place: the lane waits for its retry, not the item

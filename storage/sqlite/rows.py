@@ -1,7 +1,7 @@
 """Turns records into rows and rows into records; the only place that knows both."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from operator import attrgetter
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from storage.clock import Millis
+from storage.errors import VaultError
 from storage.ids import (
     DeliveryId,
     EventSeq,
@@ -21,7 +22,7 @@ from storage.ids import (
     UserId,
 )
 from storage.plain_json import read, write, write_bytes, write_struct
-from storage.records.delivery import Attempt, Delivery, DeliveryState
+from storage.records.delivery import DAMAGED, Attempt, Delivery, DeliveryState
 from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousToken, SigningKey
@@ -236,7 +237,8 @@ DELIVERY_COLUMNS = (
     " d.tries, d.receives, max(d.available_at, d.created_at, coalesce(l.not_before, 0)) AS available_at,"
     " d.created_at, d.reason, d.webhook_id"
 )
-ATTEMPT_COLUMNS = columns(structs.fields(Attempt))
+_SEALED_OF_ATTEMPT = ("response", "error")
+ATTEMPT_COLUMNS = columns(each for each in structs.fields(Attempt) if each.name not in _SEALED_OF_ATTEMPT) + ", sealed"
 REQUEST_COLUMNS = (
     "id, integration_id, slot, number, at, method, verdict, status, error, message_ids,"
     " body_differed, duration_us, signature, previous_token, sealed"
@@ -254,20 +256,28 @@ def delivery_from(row: sqlite3.Row) -> Delivery:
     )  # fmt: skip
 
 
-def attempt_row(attempt: Attempt, event_seq: int | None = None) -> Row:
+def attempt_row(attempt: Attempt, vault: Vault, event_seq: int | None = None) -> Row:
+    sealed = None
+    if attempt.response or attempt.error:  # most calls end well with an empty answer, and cost no sealing
+        sealed = vault.seal(write_bytes([attempt.response, attempt.error]), f"attempt:{attempt.id}")
     return (
         attempt.id, attempt.integration_id, attempt.version,
         attempt.event_seq if event_seq is None else event_seq, attempt.delivery_id, attempt.url_hash,
         attempt.trigger_word, attempt.step, attempt.finished, attempt.failed, attempt.started_at,
-        attempt.updated_at, attempt.duration_ms, attempt.status, attempt.response, attempt.error,
-        attempt.message_id, attempt.called,
+        attempt.updated_at, attempt.duration_ms, attempt.status, attempt.message_id, attempt.called, sealed,
     )  # fmt: skip
 
 
-def attempt_from(row: sqlite3.Row) -> Attempt:
-    values: Mapping[str, object] = dict(row)
-    flags = {name: bool(values[name]) for name in ("finished", "failed", "called")}
-    return Attempt(**{**values, **flags})  # type: ignore[arg-type] # columns are named like the fields
+def attempt_from(row: sqlite3.Row, vault: Vault) -> Attempt:
+    values: dict[str, Any] = dict(row)  # Any: each column has the type of the field it is named like
+    values |= {name: bool(values[name]) for name in ("finished", "failed", "called")}
+    sealed = values.pop("sealed")
+    if sealed is not None:
+        try:
+            values["response"], values["error"] = read(vault.open(sealed, f"attempt:{values['id']}"))
+        except VaultError:  # one damaged row must not hide the others of its list
+            values["error"] = DAMAGED
+    return Attempt(**values)
 
 
 def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:

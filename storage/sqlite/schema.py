@@ -85,7 +85,7 @@ CREATE TABLE attempt (
   id TEXT PRIMARY KEY, integration_id TEXT NOT NULL, version INTEGER NOT NULL, event_seq INTEGER NOT NULL,
   delivery_id INTEGER, url_hash BLOB, trigger_word TEXT, step TEXT NOT NULL, finished INTEGER NOT NULL,
   failed INTEGER NOT NULL, started_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL,
-  status INTEGER, response TEXT, error TEXT, message_id TEXT, called INTEGER NOT NULL) STRICT;
+  status INTEGER, message_id TEXT, called INTEGER NOT NULL, sealed BLOB) STRICT;
 CREATE INDEX attempt_by_integration ON attempt(integration_id, updated_at);
 CREATE INDEX attempt_by_delivery ON attempt(delivery_id) WHERE delivery_id IS NOT NULL;
 CREATE INDEX attempt_without_delivery ON attempt(event_seq) WHERE delivery_id IS NULL;

@@ -314,19 +314,19 @@ class SqliteStore:
         offset: int = 0,
         count: int = 50,
     ) -> tuple[list[Attempt], int]:
-        return await self._read(history.attempts, hook_ids, since, failed, ascending, offset, count)
+        return await self._read(history.attempts, self._vault, hook_ids, since, failed, ascending, offset, count)
 
     async def attempt(self, attempt_id: str) -> Attempt | None:
-        return await self._read(history.attempt, attempt_id)
+        return await self._read(history.attempt, self._vault, attempt_id)
 
     async def attempts_of(self, delivery_ids: Sequence[DeliveryId]) -> list[Attempt]:
-        return await self._read(history.attempts_of, delivery_ids)
+        return await self._read(history.attempts_of, self._vault, delivery_ids)
 
     async def stopped_of(self, seq: EventSeq) -> list[Attempt]:
-        return await self._read(history.stopped_of, seq)
+        return await self._read(history.stopped_of, self._vault, seq)
 
     async def attempt_posting(self, message_id: MessageId) -> Attempt | None:
-        return await self._read(history.attempt_posting, message_id)
+        return await self._read(history.attempt_posting, self._vault, message_id)
 
     async def requests(
         self,

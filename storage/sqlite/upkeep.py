@@ -47,11 +47,12 @@ _SEALED: tuple[tuple[str, str, str, str], ...] = (
     ("integration", "rowid", "'integration:' || id", "sealed"),
     ("integration_version", "rowid", "'integration:' || integration_id || ':' || version", "sealed"),
     ("hook_request", "rowid", "'request:' || id", "sealed"),
+    ("attempt", "rowid", "'attempt:' || id", "sealed"),
     ("pending", "seq", "'pending:' || kind || ':' || hex(key_hash)", "sealed"),
     ("workspace", "rowid", "'workspace:' || id", "sealed"),
     ("setting", "key", "'setting:' || key", "value"),
 )
-"""Every sealed column: table, key, the record's identity as SQL, column."""
+"""Every sealed column: table, key, the record's identity as SQL, column; NULL where there was nothing to seal."""
 
 RESEAL_ROWS = 200
 """Secrets sealed again in one transaction."""
@@ -149,7 +150,7 @@ def reseal(connection: sqlite3.Connection, *, vault: Vault, after: Place) -> tup
     ).fetchall()
     changed = 0
     for row_key, name, sealed in found:
-        if not vault.is_current(sealed):
+        if sealed is not None and not vault.is_current(sealed):
             fresh = vault.seal(vault.open(sealed, name), name)
             connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (fresh, row_key))
             changed += 1

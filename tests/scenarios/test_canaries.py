@@ -70,9 +70,14 @@ MISTAKES = (
 """Lines that hold a secret behind a flag or key that says so, nearly all of them refused; `{}` is one each."""
 
 
+ANSWERED = "canary7password7in7an7answer"
+"""A secret of the receiver's own, which nobody told us."""
+
+
 def echoing(sent: Sent) -> web.Response:
     """Refuse a call with everything it carried, as chatty error pages do."""
-    return web.json_response({"got": sent.body.decode(), "at": sent.path, "headers": sent.headers}, status=400)
+    own = {"db": {"password": ANSWERED}, "got": sent.body.decode(), "at": sent.path, "headers": sent.headers}
+    return web.json_response(own, status=400)
 
 
 @pytest.fixture
@@ -133,6 +138,7 @@ async def test_no_secret_is_found_anywhere(
             "first hook's token": server.hook.rpartition("/")[2],
             "secret of the chat": chats.SECRET,
             "bot token of the chat": BOT_TOKEN,
+            "receiver's password": ANSWERED,
         }
         if isinstance(opened, Terminal):
             story.issued["personal token"] = opened.token

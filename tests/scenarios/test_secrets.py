@@ -182,15 +182,16 @@ async def _incoming(story: Story) -> None:
     assert (await story.ask("GET", f"hooks/{hook}/too/long", who={}))[0] == 404
 
 
-def _echo(sent: Sent) -> web.Response:
-    """Refuse a call with everything it carried, as chatty error pages do."""
-    shown = {"error": f"Cannot POST {sent.path}", "got": sent.body.decode(), "headers": sent.headers}
-    return web.json_response(shown, status=500)
+def _echo(sent: Sent, **own: str) -> web.Response:
+    """Refuse a call with everything it carried, as chatty error pages do, and with more than history keeps."""
+    shown = {"error": f"Cannot POST {sent.path}", "got": sent.body.decode(), "headers": sent.headers, **own}
+    return web.json_response(shown | {"trace": "x" * 4096}, status=500)
 
 
 async def _outgoing(story: Story) -> None:
     """Call a receiver that answers with all it was sent, and one that is not there."""
-    async with receiving(_echo) as receiver:
+    own = {name: story.secret(f"receiver's {name}") for name in ("db_password", "sessionToken")}
+    async with receiving(lambda sent: _echo(sent, **own)) as receiver:
         base = f"http://127.0.0.1:{receiver.port}/services/{story.secret('part of the path')}"
         urls = [
             f"{base}?key={story.secret('key in the query')}",

@@ -3,7 +3,6 @@
 import pytest
 
 from handlers.command import Mark
-from handlers.masking import masked_text
 from storage.clock import Millis
 from storage.ids import IntegrationId, RoomId, UserId
 from storage.records.delivery import DeliveryState
@@ -289,17 +288,3 @@ async def test_the_hooks_of_a_room_are_those_of_list() -> None:
     assert await on.typed("room hooks") == await on.typed("list")
     assert (await on.typed("room hooks #general")).text.startswith("2 hooks of #general")
     assert (await on.typed("room hooks #private")).text == "0 hooks of #private"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("bad pixel_id", "bad pixel_id"),
-        ('{"error":"no","token":"CANARY"}', '{"error": "no", "token": "***"}'),
-        ("see https://x.test/?key=1&token=CANARY", "see https://x.test/?key=1&token=***"),
-        ('{"token":"CANARY', "(16 characters of JSON, not shown)"),
-    ],
-)
-def test_what_a_receiver_answered_is_masked(text: str, shown: str) -> None:
-    """Names say what is secret; JSON that was cut has none, so it is left out."""
-    assert masked_text(text) == shown

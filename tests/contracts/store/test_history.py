@@ -1,6 +1,8 @@
 """What happened to hooks: a ring of requests, pages of attempts, and no secret readable in the file."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 from msgspec import structs
@@ -8,6 +10,7 @@ from msgspec import structs
 from storage.ids import IntegrationId, random_text
 from storage.ports import Store
 from storage.records.changes import Changes, Fact
+from storage.records.delivery import DAMAGED
 from storage.records.hook_request import Verdict
 from storage.records.integration import SigningKey
 from storage.records.user import Token, TokenKind
@@ -121,3 +124,35 @@ async def test_no_secret_stands_in_the_file(store: Store, engine: SqliteEngine) 
     assert b"ops-bot" in written
     assert [name for name, secret in secrets.items() if secret.encode() in written] == []
     assert bytes(engine.keys[0]) not in written
+
+
+async def test_what_a_receiver_answered_is_sealed(store: Store, engine: SqliteEngine) -> None:
+    """Neither an answer nor the error that may quote it stands readable on the disk; without either nothing is."""
+    answered = attempt(delivery_id=None, response='{"password": "c4n4ry-answer"}', error="quotes c4n4ry-error")
+    silent = attempt(delivery_id=None)
+    await store.commit(Changes(facts=(Fact(event=event(), stopped=(answered, silent)),)))
+    kept = await store.attempt(answered.id)
+    assert kept is not None
+    assert (kept.response, kept.error) == (answered.response, answered.error)
+    await store.backup(engine.path.with_name("copy.db"))
+    on_disk = engine.bytes_on_disk() + engine.path.with_name("copy.db").read_bytes()
+    assert answered.id.encode() in on_disk
+    assert b"c4n4ry" not in on_disk
+    assert altered(engine, "UPDATE attempt SET updated_at = 0 WHERE sealed IS NULL") == 1
+
+
+async def test_a_damaged_answer_is_shown_as_damaged(store: Store, engine: SqliteEngine) -> None:
+    """A row whose sealed part was exchanged says so, in its place, and hides no other."""
+    both = [attempt(delivery_id=None, updated_at=NOON + number, response=f"answer {number}") for number in range(2)]
+    await store.commit(Changes(facts=(Fact(event=event(), stopped=tuple(both)),)))
+    taken = f"(SELECT sealed FROM attempt WHERE id = '{both[0].id}')"
+    assert altered(engine, f"UPDATE attempt SET sealed = {taken} WHERE id = '{both[1].id}'") == 1
+    shown, total = await store.attempts([outgoing().id])
+    assert [(one.response, one.error) for one in shown] == [(None, DAMAGED), ("answer 0", None)]
+    assert total == 2
+
+
+def altered(engine: SqliteEngine, statement: str) -> int:
+    """Change the file as another program would; returns how many rows."""
+    with closing(sqlite3.connect(engine.path)) as file, file:
+        return file.execute(statement).rowcount

@@ -33,12 +33,12 @@ class Explaining(sqlite3.Connection):
 
 
 QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
-    "attempts of deliveries": lambda file: history.attempts_of(file, [1, 2]),
-    "hooks not called": lambda file: history.stopped_of(file, 1),
-    "the call that posted": lambda file: history.attempt_posting(file, "m"),
+    "attempts of deliveries": lambda file: history.attempts_of(file, VAULT, [1, 2]),
+    "hooks not called": lambda file: history.stopped_of(file, VAULT, 1),
+    "the call that posted": lambda file: history.attempt_posting(file, VAULT, "m"),
     "the request that posted": lambda file: history.request_posting(file, VAULT, "h", "m"),
     "requests": lambda file: history.requests(file, VAULT, "h", 1, "posted", 0, 10),
-    "attempts": lambda file: history.attempts(file, ["h"], 1, True, False, 0, 10),
+    "attempts": lambda file: history.attempts(file, VAULT, ["h"], 1, True, False, 0, 10),
     "an event's number": lambda file: reads.event_posting(file, "m"),
     "an event's deliveries": lambda file: history.deliveries_of(file, 1),
     "a hook's deliveries": lambda file: history.deliveries(file, history.Wanted("h"), 0, 10),

@@ -12,7 +12,7 @@ from storage.errors import VaultError
 from storage.ids import GENERAL, EventSeq, IntegrationId, MessageId, timed_id
 from storage.ports import Store
 from storage.records.audit import AuditFilter
-from storage.records.changes import Changes
+from storage.records.changes import Changes, Fact
 from storage.records.delivery import DeliveryState
 from storage.records.user import Token, TokenKind
 from tests.clock import ManualClock
@@ -20,7 +20,7 @@ from tests.contracts.store.engine import KEY, OTHER_KEY, SqliteEngine
 from tests.contracts.store.test_audit import row as audit_row
 from tests.contracts.store.test_connected import workspace
 from tests.contracts.store.test_pending import proposal
-from tests.contracts.store.units import claim, dedup, fact, queue_up, request, settle
+from tests.contracts.store.units import attempt, claim, dedup, event, fact, queue_up, request, settle
 from tests.records import ANN, NOON, ORG, incoming, message, outgoing
 
 DAY_MS = 24 * 3600 * 1000
@@ -217,6 +217,8 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
     await store.commit(Changes(new_hooks=(incoming(secret="shh"), outgoing()), request=request(body=b"kept")))
     await store.commit(Changes(put_hooks=(outgoing(version=2, token="new"),)))
     await store.commit(Changes(new_workspaces=(workspace(),), pending_put=(proposal(),)))
+    answered, silent = attempt(delivery_id=None, response="kept"), attempt(delivery_id=None)
+    await store.commit(Changes(facts=(Fact(event=event(), stopped=(silent, answered)),)))
     for _ in range(250):
         await store.commit(Changes(request=request()))
     looked_up = store.lookup("x")
@@ -224,8 +226,8 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
     both = SqliteEngine(engine.path, engine.clock, keys=(OTHER_KEY, KEY)).open()
     seen: list[tuple[int, int]] = []
     changed = await both.reseal(lambda done, total: seen.append((done, total)))
-    assert changed == 2 + 2 + 200 + 1 + 2
-    assert seen[-1] == (changed, changed)
+    assert changed == 2 + 2 + 200 + 1 + 1 + 2
+    assert seen[-1] == (changed + 1, changed + 1)  # the attempt without an answer has nothing to seal
     assert await both.reseal() == 0
     await both.close()
     new = SqliteEngine(engine.path, engine.clock, keys=(OTHER_KEY,)).open()
@@ -233,6 +235,7 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
         assert await new.hook(incoming().id) == incoming(secret="shh")
         assert await new.hook_version(outgoing().id, 1) == outgoing()
         assert len(await new.requests(incoming().id, count=1000)) == 200
+        assert [one.response for one in (await new.attempts([outgoing().id], ascending=True))[0]] == [None, "kept"]
         assert new.lookup("x") == looked_up
         assert await new.workspaces(ORG) == [workspace()]
         assert await new.pending(proposal().kind, proposal().key) == proposal()
