@@ -128,9 +128,11 @@ def masked_address(url: str) -> str:
 async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answer:
     """Show one hook, without token, secret or full address."""
     traffic = (await context.services.of(HOOKS).traffic([hook.id])).get(hook.id, Traffic())
+    stops = await context.services.of(HOOKS).stops(hook)
     facts = [
         ("id", hook.id),
         ("state", state(hook, context)),
+        *([("stopped", f"{stops}; an admin can take it over by adopt")] if stops else []),
         ("place", wording.place(hook)),
         *wording.facts(hook),
         *_ends(hook, context),

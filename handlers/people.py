@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from handlers.acting import Stopped
 from handlers.answers import ROWS
 from handlers.command import Call
 from handlers.line import Problem, ProblemKind, one_line
@@ -68,6 +69,10 @@ class UserDesk(Protocol):
     async def rooms(self, user: User) -> Rooms: ...
     async def posting_as(self, user: User) -> Sequence[Hook]:
         """Return the hooks that post as a user, enabled or not."""
+        ...
+
+    async def stopped_by(self, changed: User) -> Sequence[Stopped]:
+        """Return the hooks that would lose rights of their maker, were a user as given."""
         ...
 
     async def refused_role(self, user: User, role: Role) -> str | None:

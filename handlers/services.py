@@ -86,6 +86,10 @@ class HookDesk(Protocol):
         """Remove a hook at the version seen, and write `also` with it; return why not as a sentence, or None."""
         ...
 
+    async def stops(self, hook: Hook) -> str | None:
+        """Say whose rights are missing for a hook to work everywhere it should; None when none are."""
+        ...
+
     async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts: ...
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from handlers.acting import Stopped
 from handlers.commands.audit import AUDIT
 from handlers.commands.why import ORIGINS, Origin
 from handlers.line import Problem, ProblemKind
@@ -36,6 +37,9 @@ class Town:
         return Rooms(names=("#general",), direct=1)
 
     async def posting_as(self, user: User) -> Sequence[Hook]:
+        return ()
+
+    async def stopped_by(self, changed: User) -> Sequence[Stopped]:
         return ()
 
     async def refused_role(self, user: User, role: Role) -> str | None:

@@ -102,6 +102,12 @@ class Unwritten:
     async def change(self, hook: Hook, wish: Wish, also: Changes) -> Hook | Fault:
         return NOT_STAGED
 
+    async def judge_adoption(self, hook: Hook, holder: str | None, post_as: str | None) -> Hook | Fault:
+        return NOT_STAGED
+
+    async def adopt(self, hook: Hook, holder: str | None, post_as: str | None, also: Changes) -> Hook | Fault:
+        return NOT_STAGED
+
     async def rotate(self, hook: Hook, keep_until: Millis | None, also: Changes) -> Hook | Fault:
         return NOT_STAGED
 
@@ -169,6 +175,9 @@ class InMemory:
             await self.memory.commit(also)
             self.stored.remove(hook)
         return self.fault
+
+    async def stops(self, hook: Hook) -> str | None:
+        return None
 
     async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts:
         return Counts(queued=41, dead=2, oldest_queued_at=Millis(NOON - 7_200_000))

@@ -67,6 +67,7 @@ def _hooks(noun: str) -> dict[str, Row]:
         f"{noun} enable": Row(f"{noun} enable {{{noun}_off}}", "editor", About.HOOK, writes=True),
         f"{noun} disable": Row(f"{noun} disable {{{noun}}}", "editor", About.HOOK, writes=True),
         f"{noun} rotate-token": Row(f"{noun} rotate-token {{{noun}}}", "editor", About.HOOK, writes=True),
+        f"{noun} adopt": Row(f"{noun} adopt {{{noun}}} --for @{{person}}", "admin", About.HOOK, writes=True),
         f"{noun} test": Row(f"{noun} test {{{noun}}}", "editor", About.HOOK, writes=True),
         f"{noun} history": Row(f"{noun} history {{{noun}}}", "viewer", About.HOOK),
         f"{noun} remove": Row(f"{noun} remove {{{noun}}}", "editor", About.HOOK, writes=True),

@@ -9,9 +9,11 @@ from bot.cli.output import print_facts, print_rows
 from bot.cli.secrets import ask, password_stdin_option, stdin_password
 from bot.services import Services
 from bot.workspace.passwords import one_time_password
-from bot.workspace.users import Activation, NewUser, UserUpdate
+from bot.workspace.users import Changed, NewUser, UserUpdate
 from handlers.errors import Fault
+from handlers.listing import NOUNS
 from handlers.permissions import KNOWN
+from storage.records.integration import direction
 from storage.records.user import Role, User
 
 ROLE = click.Choice([role.value for role in Role])
@@ -77,7 +79,8 @@ def list_users(as_json: bool, data: Path | None) -> None:
 def role(name: str, role: str, data: Path | None) -> None:
     """Give the user NAME another role."""
     changed = _update(data, name, UserUpdate(role=Role(role)))
-    click.echo(f"Done. {changed.username} is {changed.role.value}.")
+    click.echo(f"Done. {changed.user.username} is {changed.user.role.value}.")
+    _tell_stopped(changed)
 
 
 @user.command()
@@ -96,7 +99,7 @@ def password(name: str, password_stdin: bool, generate: bool, data: Path | None)
         new = one_time_password()
     else:
         new = stdin_password() if password_stdin else ask("New password", "--password-stdin or --generate")
-    changed = _update(data, name, UserUpdate(password=new))
+    changed = _update(data, name, UserUpdate(password=new)).user
     click.echo(f"Done. {changed.username} has a new password; running sessions have ended.")
     if generate:
         click.echo(f"Password  {new}")
@@ -114,6 +117,7 @@ def disable(name: str, data: Path | None) -> None:
     click.echo(f"Done. {done.user.username} cannot log in any more.")
     for hook in done.disabled:
         click.echo(f"Disabled the hook {hook.id}, which posts as {done.user.username}.")
+    _tell_stopped(done)
 
 
 @user.command()
@@ -140,18 +144,27 @@ def permit(name: str, permission: str, granted: bool | None, data: Path | None) 
     if granted is None:
         raise click.UsageError("Say --grant or --deny.")
 
-    async def work(services: Services, owner: User) -> User | Fault:
+    async def work(services: Services, owner: User) -> Changed | Fault:
         found = await user_named(services, name)
         if isinstance(found, Fault):
             return found
         return await services.users.set_permission(owner, found.id, permission, granted=granted)
 
     changed = as_owner(data, work)
-    click.echo(f"Done. {changed.username} {'holds' if granted else 'does not hold'} {permission}.")
+    click.echo(f"Done. {changed.user.username} {'holds' if granted else 'does not hold'} {permission}.")
+    _tell_stopped(changed)
 
 
-def _update(data: Path | None, name: str, update: UserUpdate) -> User:
-    async def work(services: Services, owner: User) -> User | Fault:
+def _tell_stopped(changed: Changed) -> None:
+    for one in changed.stopped:
+        noun = NOUNS[direction(one.hook)]
+        click.echo(
+            f"Stopped the hook {one.hook.id}: {one.why}. To take it over: patchbay hook {noun} adopt {one.hook.id}"
+        )
+
+
+def _update(data: Path | None, name: str, update: UserUpdate) -> Changed:
+    async def work(services: Services, owner: User) -> Changed | Fault:
         found = await user_named(services, name)
         if isinstance(found, Fault):
             return found
@@ -160,8 +173,8 @@ def _update(data: Path | None, name: str, update: UserUpdate) -> User:
     return as_owner(data, work)
 
 
-def _set_active(data: Path | None, name: str, *, active: bool) -> Activation:
-    async def work(services: Services, owner: User) -> Activation | Fault:
+def _set_active(data: Path | None, name: str, *, active: bool) -> Changed:
+    async def work(services: Services, owner: User) -> Changed | Fault:
         found = await user_named(services, name)
         return found if isinstance(found, Fault) else await services.users.set_active(owner, found.id, active=active)
 

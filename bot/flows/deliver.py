@@ -33,6 +33,7 @@ from storage.records.queue import Leased, Settle
 
 HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
+RIGHTS_ENDED = "The webhook's maker may not enter the room any more, so nothing was sent; an admin can take it over."
 HELD_FOR_MS = 24 * 60 * 60 * 1000
 """How long they are held, like those of a disabled one (decision 43)."""
 
@@ -110,6 +111,7 @@ class Deliver:
         fire = _fires(leased.hook, kind, body)
         if fire is None:
             return self._discarded(leased, "the webhook no longer listens to this event")
+        reaches = await self._reaches(leased)
         call = _Call(
             leased=leased,
             url=url,
@@ -119,6 +121,8 @@ class Deliver:
             trigger_word=fire.trigger_word,
             started_at=self._clock.now(),
         )
+        if not reaches:
+            return self._stopped(call)
         try:
             request = self._request(call)
         except Exception as error:  # noqa: BLE001 # whatever a builder does wrong is shown as a failed attempt
@@ -150,6 +154,20 @@ class Deliver:
     def _address(self, leased: Leased) -> str | None:
         wanted = leased.delivery.url_hash
         return next((url for url in leased.hook.urls if self._secrets.lookup(url) == wanted), None)
+
+    async def _reaches(self, leased: Leased) -> bool:
+        """Tell whether the hook may still hear what it was queued for: its maker may have left the room since."""
+        room_id = leased.event.room_id
+        room = None if room_id is None else await self._directory.room(room_id)
+        return await self._directory.reaches(leased.hook, room)
+
+    def _stopped(self, call: _Call) -> Settle:
+        """End without a call and with a dead letter: who takes the hook over can queue it again."""
+        self._report(call, "stopped", None)
+        attempt = self._attempt(call, None, step=steps.STOPPED_WITH_RIGHTS, failed=True, error=RIGHTS_ENDED)
+        return self._settle(
+            call.leased, DeliveryState.DEAD, attempt=structs.replace(attempt, called=False), reason=RIGHTS_ENDED
+        )
 
     def _request(self, call: _Call) -> OutboundRequest:
         data = build_data(
@@ -306,7 +324,7 @@ class Deliver:
             changes=None if changes is NOTHING else changes,
         )
 
-    def _report(self, call: _Call, outcome: str, end: Answered | Failed | Refused) -> None:
+    def _report(self, call: _Call, outcome: str, end: Answered | Failed | Refused | None) -> None:
         self._meter.attempt(outcome, _took_ms(end) / 1000)
         if not self._log.is_enabled_for(logging.INFO):
             return

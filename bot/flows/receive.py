@@ -11,6 +11,7 @@ from bot.flows.pace import Pace
 from bot.flows.respond import ARCHIVED
 from bot.workspace.directory import Directory
 from bot.workspace.posting import Posting, Prepared
+from handlers.acting import NOT_ACTING, NOT_REACHING
 from handlers.errors import Fault
 from handlers.formatter import Formatter
 from handlers.message import Defaults, DraftFault, names_destination, read_draft
@@ -165,7 +166,11 @@ class Receive:
         told = NOTHING
         if refusal.fault.code == ARCHIVED:
             told = await self._notices.archived(hook, await self._archived(refusal.destinations))
-        return await self.refuse(hook, received, refusal.fault.bare, told=told)
+        fault = refusal.fault
+        # senders are told no more than the contract's code; the hook's people read whose rights are missing
+        why = fault.bracketed if fault in (NOT_ACTING, NOT_REACHING) else fault.bare
+        await self.refuse(hook, received, why, told=told)
+        return Result(Verdict.REFUSED, fault.bare)
 
     async def _archived(self, destinations: Sequence[str]) -> str:
         """Name the rooms among the destinations that take no message any more."""

@@ -52,6 +52,9 @@ class Respond:
         poster = await self._poster(hook, username)
         if poster is None:
             return _failed(f"The user {hook.username}, whom the webhook posts as, is not there any more.")
+        note = None
+        if hook.impersonate_user and not _is_named(poster, username):
+            note = f"Posted as {poster.username}: the webhook may not post as {username}."
         prepared: Prepared | Fault = INVALID_CHANNEL
         place = ""
         named = next(iter(draft.destinations), hook.target_room)
@@ -64,19 +67,26 @@ class Respond:
             if prepared.code == ARCHIVED:
                 told = await self._notices.archived(hook, await self._shown(place))
             return _failed(prepared.bracketed, told)
-        return Response(step=steps.RESPONSE_POSTED, changes=prepared.changes, message_id=prepared.messages[0].id)
+        return Response(
+            step=steps.RESPONSE_POSTED, changes=prepared.changes, message_id=prepared.messages[0].id, error=note
+        )
 
     async def _shown(self, place: str) -> str:
         room = await self._directory.room(RoomId(place))
         return f"#{room.name}" if room is not None and room.name else place
 
     async def _poster(self, hook: OutgoingHook, username: str) -> User | None:
-        wanted = (username, hook.username) if hook.impersonate_user else (hook.username,)
-        for name in wanted:
-            user = await self._directory.user_named(name)
-            if user is not None and user.active:
+        """Return who posts: with `impersonateUser` the event's user, if the hook's maker may act as them."""
+        if hook.impersonate_user:
+            user = await self._directory.user_named(username)
+            if user is not None and user.active and await self._directory.acts_as(hook, user):
                 return user
-        return None
+        user = await self._directory.user_named(hook.username)
+        return user if user is not None and user.active else None
+
+
+def _is_named(user: User, username: str) -> bool:
+    return user.username.casefold() == username.casefold()
 
 
 def _failed(error: str, changes: Changes = NOTHING) -> Response:

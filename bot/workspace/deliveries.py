@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec import structs
+
 from bot.workspace.directory import Directory
 from handlers.deliveries import Shown, written_id
 from handlers.errors import Fault
@@ -11,7 +13,8 @@ from storage.clock import Millis
 from storage.ids import DeliveryId, IntegrationId
 from storage.ports import Events, History, Queue, Secrets
 from storage.records.delivery import Attempt, Delivery, DeliveryState
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.event import Event
+from storage.records.integration import Direction, Hook, OutgoingHook
 from storage.records.user import User
 
 PAGE = 1_000
@@ -49,7 +52,7 @@ class Deliveries:
         found, total = await self._store.deliveries(
             hook_id=hook_id, state=state, since=since, offset=offset, count=count
         )
-        return await self.shown(found), total
+        return await self.shown(actor, found), total
 
     async def dead_letters(self, actor: User, hook_id: IntegrationId | None) -> list[DeliveryId] | Fault:
         """Return all dead letters, oldest first: the order to queue them again in."""
@@ -72,7 +75,7 @@ class Deliveries:
             return Fault(f"There is no delivery {written_id(delivery_id)}.")
         if found.state is not DeliveryState.DEAD:
             return Fault(f"{written_id(delivery_id)} is no dead letter; it is {found.state}.")
-        return (await self.shown([found]))[0]
+        return (await self.shown(actor, [found]))[0]
 
     async def retry(
         self, actor: User, ids: Sequence[DeliveryId], progress: Callable[[int, int], None] | None = None
@@ -103,23 +106,34 @@ class Deliveries:
 
     # --- what is shown ------------------------------------------------------------------------------
 
-    async def shown(self, deliveries: Sequence[Delivery]) -> list[Shown]:
-        """Return deliveries with what a person wants to know of them; nobody's rights are judged."""
+    async def shown(self, viewer: User, deliveries: Sequence[Delivery]) -> list[Shown]:
+        """Return deliveries with what a person wants to know of them.
+
+        Whether they may see the deliveries is judged before; what receivers answered is left out for who may not
+        enter the room it was about, because answers repeat what they were told.
+        """
         attempts = await self._attempts(deliveries)
         shown = []
         for delivery in deliveries:
             hook = await self._directory.hook(delivery.integration_id)
             event = await self._store.event(delivery.event_seq)
+            tried: Sequence[Attempt] = attempts.get(delivery.id, ())
+            if not await self._may_see(viewer, event):
+                tried = [structs.replace(attempt, response=None) for attempt in tried]
             shown.append(
                 Shown(
                     delivery=delivery,
                     hook=hook,
                     url=self._url(hook, delivery),
                     event=None if event is None else event.kind,
-                    attempts=tuple(attempts.get(delivery.id, ())),
+                    attempts=tuple(tried),
                 )
             )
         return shown
+
+    async def _may_see(self, viewer: User, event: Event | None) -> bool:
+        room = None if event is None or event.room_id is None else await self._directory.room(event.room_id)
+        return await self._directory.may_reach(viewer, Direction.OUTGOING, room)
 
     def _url(self, hook: Hook | None, delivery: Delivery) -> str | None:
         urls = hook.urls if isinstance(hook, OutgoingHook) else ()

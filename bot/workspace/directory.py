@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from bot.workspace.ordered import Ordered
+from handlers.acting import may_act_as, may_reach
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.scopes import EVERYWHERE, scopes_for
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
@@ -167,6 +168,28 @@ class Directory:
         found = [await self.user(user_id) for user_id in room.direct_users]
         return tuple(user for user in found if user is not None)
 
+    async def is_inside(self, room: Room, user_id: UserId) -> bool:
+        """Tell whether somebody is in a room: a member of it, or one of a direct room's users."""
+        if room.kind is RoomKind.DIRECT:
+            return user_id in room.direct_users
+        return await self.member(room.id, user_id) is not None
+
+    async def may_reach(self, user: User | None, way: Direction, room: Room | None) -> bool:
+        """Tell whether what somebody makes may hear or post into a room now; None is what happens in no room."""
+        public = room is not None and room.kind is RoomKind.PUBLIC
+        inside = not public and room is not None and user is not None and await self.is_inside(room, user.id)
+        return may_reach(user, way, public=public, inside=inside)
+
+    async def reaches(self, hook: Hook, room: Room | None) -> bool:
+        """Tell whether a hook may hear or post into a room now, by the rights of who made it."""
+        if room is not None and room.kind is RoomKind.PUBLIC:
+            return True  # before the maker is looked up: most hooks stand in public rooms
+        return await self.may_reach(await self.user(hook.created_by[0]), direction(hook), room)
+
+    async def acts_as(self, hook: Hook, user: User) -> bool:
+        """Tell whether a hook may post as somebody now, by the rights of who made it."""
+        return may_act_as(await self.user(hook.created_by[0]), user, direction(hook))
+
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         """Find an integration by id."""
         key = ("hook", hook_id)
@@ -196,17 +219,19 @@ class Directory:
         return order.of(await self.hooks())
 
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
-        """Return the enabled outgoing hooks that hear an event by this author in this room."""
-        place = room if event.uses_channels else None
+        """Return the enabled outgoing hooks that hear an event by this author in this room, and may."""
         # who hears a direct room depends on the author too (`rocketchat.md` §6)
-        by = author.id if place and place.kind is RoomKind.DIRECT else None
-        key = ("listening", event, place.id if place else None, by)
+        by = author.id if room and room.kind is RoomKind.DIRECT else None
+        key = ("listening", event, room.id if room else None, by)
         found: list[OutgoingHook] | None = self._found.get(key)
-        return await self.remembered(key, lambda: self._listening(event, place, author)) if found is None else found
+        return await self.remembered(key, lambda: self._listening(event, room, author)) if found is None else found
 
-    async def _listening(self, event: OutgoingEvent, place: Room | None, author: User) -> list[OutgoingHook]:
+    async def _listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
+        place = room if event.uses_channels else None
         scopes = scopes_for(place, await self.participants(place), author) if place else {EVERYWHERE}
-        return await self._all_own(self._store.hooks_listening(event.value, sorted(scopes)))
+        found = await self._all_own(self._store.hooks_listening(event.value, sorted(scopes)))
+        # here and not for each message: whatever changes anybody's rights makes all of this be read again
+        return [hook for hook in found if await self.reaches(hook, room)]
 
 
 def _folded(name: str) -> str:

@@ -21,7 +21,7 @@ from storage.ports import Rooms, Secrets
 from storage.records.changes import Fact
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import EventKind, NewEvent
-from storage.records.integration import OutgoingHook, is_expired, is_muted
+from storage.records.integration import Hook, OutgoingHook, is_expired, is_muted
 from storage.records.message import Message
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
@@ -102,6 +102,16 @@ class Fanout:
     def plain(self, kind: EventKind, user: User, body: Mapping[str, object], room: Room | None = None) -> Fact:
         """Return a fact no hook hears of, for those who watch the stream."""
         return self._fact(kind, room, user, body, (), ())
+
+    def stopped(self, hook: Hook, by: User, why: str) -> Fact:
+        """Return the fact that a hook lost rights of its maker; an outgoing one gets a line of history about it.
+
+        It tells of no room, so that whoever may not enter that any more can still read why.
+        """
+        fact = self.plain(EventKind.INTEGRATION_CHANGED, by, {"id": hook.id, "name": hook.name, "reason": why})
+        if not isinstance(hook, OutgoingHook):
+            return fact
+        return structs.replace(fact, stopped=(self._not_called(hook, None, steps.STOPPED_WITH_RIGHTS, why),))
 
     async def named(self, text: str) -> Named:
         """Resolve the users, public rooms and addresses a text names; names of nobody are left out."""

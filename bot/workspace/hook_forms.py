@@ -107,7 +107,10 @@ def outgoing_form(body: Body) -> OutgoingForm:
 
 
 def zapier_form(body: Body) -> OutgoingForm | Fault:
-    """Read the body of `/hooks/add`: a hook on messages that posts as `rocket.cat` (§5.5)."""
+    """Read the body of `/hooks/add`: a hook on messages that posts as `rocket.cat` (§5.5).
+
+    It hears rooms or people by name alone: every name gets its sign, so that a word for many rooms is none.
+    """
     data = body.get("data")
     details = data if isinstance(data, Mapping) else {}
     match body.get("event"):
@@ -121,16 +124,18 @@ def zapier_form(body: Body) -> OutgoingForm | Fault:
     if not isinstance(name, str):
         return Fault(wrong_type(name, "string", "name"))
     if whom is None and sign == "#":
-        whom = ""  # a hook on no channel hears every public one
+        whom = ""
     if not isinstance(whom, str):
         return Fault(wrong_type(whom, "string", key))
-    has_sign = sign in whom or (sign == "#" and not whom)
+    names = [each.strip() for each in whom.split(",")]
+    if not any(names):
+        return Fault(f"Invalid Channel: name at least one in {key}", "error-invalid-channel")
     return outgoing_form(
         {
             "name": name,
             "enabled": True,
             "username": "rocket.cat",
-            "channel": whom if has_sign else sign + whom,
+            "channel": ",".join(each if each.startswith(sign) else sign + each for each in names if each),
             "event": OutgoingEvent.SEND_MESSAGE.value,
             "urls": [body.get("target_url")],
             "triggerWords": details.get("trigger_words"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bot.workspace.directory import Directory
 from bot.workspace.hook_forms import IncomingForm, OutgoingForm
+from handlers.acting import may_act_as
 from handlers.errors import Fault
 from handlers.http import Refused
 from handlers.outgoing.events import OutgoingEvent
@@ -26,10 +27,19 @@ MAX_TRIGGER_WORDS = 100
 
 ALLOW_SETTING = "PATCHBAY_ALLOW_TARGETS"
 
-_SCOPE_WORDS = frozenset({"all_public_channels", "all_private_groups", "all_direct_messages"})
+ALL_PUBLIC = "all_public_channels"
+_SCOPE_WORDS = frozenset({ALL_PUBLIC, "all_private_groups", "all_direct_messages"})
 _OUTGOING = "validateOutgoing"
 _REQUIRED = "validateOutgoing._verifyRequiredFields"
 _CHANNELS = "validateOutgoing._verifyUserHasPermissionForChannels"
+
+
+NOT_AS_THAT_USER = (
+    "A webhook posts as whoever makes it, as a bot, or with the full permission as somebody of no higher role"
+)
+"""The reason of a refusal that rows 6 and 10 do not have: their code, for another cause."""
+
+NOT_MAKERS_ROOM = "The webhook's maker may not enter one of these rooms, so it would not work there; take it over first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ class HookRules:
         self._directory = directory
         self._allow = allow
 
-    async def may_create_incoming(self, actor: User, form: IncomingForm) -> Verdict:
-        """Judge a new incoming hook: rows 1-8 of the first table."""
+    async def may_create_incoming(self, actor: User, form: IncomingForm, maker: User | None = None) -> Verdict:
+        """Judge a new incoming hook: rows 1-8 of the first table; `maker` is whose it will be, if not the caller's."""
         refuse = _refusing(method="addIncomingIntegration")
         if not holds_any(actor, Direction.INCOMING):
             return refuse("Unauthorized", "not_authorized")
@@ -66,6 +76,8 @@ class HookRules:
         poster = await self._user_named(form.username)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid user", "error-invalid-user")
+        if not _may_let_act([actor, maker or actor], poster, Direction.INCOMING):
+            return refuse(NOT_AS_THAT_USER, "error-invalid-user")
         fault = await self._channel_fault(actor, Direction.INCOMING, channels, refuse)
         return fault or Approved(poster, channels)
 
@@ -86,17 +98,20 @@ class HookRules:
         poster = await self._directory.user(hook.user_id)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid Post As User", "error-invalid-post-as-user")
-        return Approved(poster, channels)
+        if form.enabled and not may_act_as(actor, poster, Direction.INCOMING):
+            return refuse(NOT_AS_THAT_USER, "error-invalid-post-as-user")
+        fault = await self._makers_fault(actor, hook, channels, refuse)
+        return fault or Approved(poster, channels)
 
-    async def may_create_outgoing(self, actor: User, form: OutgoingForm) -> Verdict:
-        """Judge a new outgoing hook: rows 1-14 of the second table."""
+    async def may_create_outgoing(self, actor: User, form: OutgoingForm, maker: User | None = None) -> Verdict:
+        """Judge a new outgoing hook: rows 1-14 of the second table; `maker` as for incoming ones."""
         if not holds_any(actor, Direction.OUTGOING):
             return Fault(code="not_authorized")
-        return await self._outgoing(actor, form)
+        return await self._outgoing(actor, form, maker=maker)
 
     async def may_update_outgoing(self, actor: User, form: OutgoingForm, hook: Hook) -> Verdict:
         """Judge what an outgoing hook should become: all of §4.1 but its first row, then §4.4."""
-        verdict = await self._outgoing(actor, form)
+        verdict = await self._outgoing(actor, form, hook=hook)
         if isinstance(verdict, Fault):
             return verdict
         refuse = _refusing(method="updateOutgoingIntegration")
@@ -106,11 +121,13 @@ class HookRules:
             return refuse("Unauthorized", "not_authorized")
         if ownership_fault(actor, hook, "updateOutgoingIntegration"):
             return Fault("[methods] updateOutgoingIntegration -> integration not found", "invalid_integration")
-        return verdict
+        return await self._makers_fault(actor, hook, verdict.channels, refuse) or verdict
 
     # --- the second table ---------------------------------------------------------------------------
 
-    async def _outgoing(self, actor: User, form: OutgoingForm) -> Verdict:
+    async def _outgoing(
+        self, actor: User, form: OutgoingForm, *, maker: User | None = None, hook: Hook | None = None
+    ) -> Verdict:
         refuse = _refusing(function=_OUTGOING)
         if form.has_script:
             return SCRIPTS_DISABLED
@@ -130,6 +147,8 @@ class HookRules:
         poster = await self._user_named(form.username)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid user (did you delete the `rocket.cat` user?)", "error-invalid-user")
+        if not await self._may_answer_as(actor, poster, form, maker or actor, hook):
+            return refuse(NOT_AS_THAT_USER, "error-invalid-user")
         if form.trigger_words is None:
             return refuse("Invalid triggerWords", "error-invalid-triggerWords")
         if len(form.trigger_words) > MAX_TRIGGER_WORDS:
@@ -166,7 +185,7 @@ class HookRules:
         anywhere = held.issuperset({FULL[way], OWN[way]})
         for channel in channels:
             if channel in _SCOPE_WORDS:
-                if channel != "all_public_channels" and MANAGE_OUTGOING not in held:
+                if channel != ALL_PUBLIC and MANAGE_OUTGOING not in held:
                     return refuse("Invalid Channel", "error-invalid-channel")
                 continue
             place = await self._place(channel)
@@ -174,6 +193,35 @@ class HookRules:
                 return refuse("Invalid room", "error-invalid-room")
             if not anywhere and await self._directory.member(place, actor.id) is None:
                 return refuse("Invalid Channel", "error-invalid-channel")
+        return None
+
+    async def _may_answer_as(
+        self, actor: User, poster: User, form: OutgoingForm, maker: User, hook: Hook | None
+    ) -> bool:
+        """Tell whether an outgoing hook may post as somebody: by who writes it, and who it belongs to.
+
+        One that keeps whom it posts as may be changed by others than its maker, and switched off by anybody who
+        manages it, whatever became of anybody's rights since.
+        """
+        if hook is None:
+            return _may_let_act([actor, maker], poster, Direction.OUTGOING)
+        if hook.user_id != poster.id:
+            owner = await self._directory.user(hook.created_by[0])
+            return _may_let_act([actor, owner], poster, Direction.OUTGOING)
+        return not form.enabled or may_act_as(actor, poster, Direction.OUTGOING)
+
+    async def _makers_fault(self, actor: User, hook: Hook, channels: Sequence[str], refuse: Refuse) -> Fault | None:
+        """Refuse rooms added to somebody else's hook whose maker may not enter them: it would be silent there."""
+        if actor.id == hook.created_by[0]:
+            return None
+        maker, way = await self._directory.user(hook.created_by[0]), direction(hook)
+        for channel in channels:
+            if channel in hook.channels or channel == ALL_PUBLIC:
+                continue
+            place = None if channel in _SCOPE_WORDS else await self._place(channel)
+            room = None if place is None else await self._directory.room(place)
+            if not await self._directory.may_reach(maker, way, room):
+                return refuse(NOT_MAKERS_ROOM, "error-not-allowed")
         return None
 
     async def _place(self, channel: str) -> RoomId | None:
@@ -213,6 +261,10 @@ def ownership_fault(actor: User, hook: Hook, method: str) -> Fault | None:
 
 def _refusing(**details: object) -> Refuse:
     return lambda reason, code: Fault(reason, code, details)
+
+
+def _may_let_act(people: Sequence[User | None], poster: User, way: Direction) -> bool:
+    return all(may_act_as(one, poster, way) for one in people)
 
 
 def _may_post(user: User, *, enabled: bool) -> bool:

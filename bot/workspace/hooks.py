@@ -20,9 +20,10 @@ from bot.workspace.hook_records import (
     with_room_renamed,
 )
 from bot.workspace.hook_rules import HookRules, ownership_fault
+from handlers.acting import lesser, may_act_as
 from handlers.command import Commands, load_commands
 from handlers.errors import NOT_PERMITTED, Fault
-from handlers.permissions import MANAGE_ANY, may_manage, permissions, sees_all, visible
+from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sees_all, visible
 from handlers.targets import AllowList
 from storage.clock import Clock, Millis
 from storage.errors import Taken
@@ -176,27 +177,70 @@ class Hooks:
         hook = await self._named(actor, body)
         return hook if isinstance(hook, Fault) else await self._remove(actor, hook, also)
 
+    async def adopt(
+        self,
+        actor: User,
+        seen: Hook,
+        *,
+        holder: User | None = None,
+        post_as: User | None = None,
+        also: Changes = NOTHING,
+    ) -> Hook | Fault:
+        """Take a hook over, or give it to `holder`: from now on it runs with that person's rights.
+
+        `post_as` changes who it posts as, which an update of an incoming hook cannot.
+        """
+        return await self._write(lambda: self._adopted(actor, seen, holder or actor, post_as), also)
+
+    async def judge_adoption(
+        self, actor: User, seen: Hook, *, holder: User | None = None, post_as: User | None = None
+    ) -> Hook | Fault:
+        """Return what `adopt` would make of a hook, or why not; nothing is written."""
+        planned = await self._adopted(actor, seen, holder or actor, post_as)
+        return planned if isinstance(planned, Fault) else planned.hook
+
     # --- Zapier's routes (§5.5) ---------------------------------------------------------------------
 
     async def add_zapier(self, hook: Hook, body: Body) -> Hook | Fault:
-        """Make an outgoing hook for whoever knows an incoming one, with its posting user's rights (decision 38)."""
-        poster = await self._directory.user(hook.user_id)
-        if poster is None:
+        """Make an outgoing hook for whoever knows an incoming one.
+
+        Its address may have leaked, so nothing can be made that its maker and its posting user may not both make.
+        """
+        pair = await self._behind(hook)
+        if pair is None:
             return UNAUTHORIZED
         form = zapier_form(body)
         if isinstance(form, Fault):
             return form
-        return await self._write(lambda: self._create_outgoing(poster, form))
+        maker, poster = pair
+        for one in pair:
+            judged = await self._rules.may_create_outgoing(one, form)
+            if isinstance(judged, Fault):
+                return judged
+        return await self._write(lambda: self._create_outgoing(lesser(maker, poster), form))
 
     async def remove_zapier(self, hook: Hook, body: Body) -> Hook | Fault:
-        """Remove the outgoing hook that calls `target_url`, with the posting user's rights (decision 38)."""
-        poster = await self._directory.user(hook.user_id)
-        if poster is None:
+        """Remove the outgoing hook that calls `target_url`, if maker and posting user may both remove it."""
+        pair = await self._behind(hook)
+        if pair is None:
             return UNAUTHORIZED
-        if not self.may_see_any(poster):  # else the answer would tell which addresses are called (decision 31)
+        if not all(map(self.may_see_any, pair)):  # else the answer would tell which addresses are called (decision 31)
             return NOT_PERMITTED
-        found = await self._calling(poster, body.get("target_url"))
-        return Fault("integration-not-found") if found is None else await self._remove(poster, found)
+        maker, poster = pair
+        found = await self._calling(lesser(maker, poster), body.get("target_url"))
+        if found is None:
+            return Fault("integration-not-found")
+        for one in pair:
+            if fault := ownership_fault(one, found, "deleteOutgoingIntegration"):
+                return fault
+        return await self._remove(lesser(maker, poster), found)
+
+    async def _behind(self, hook: Hook) -> tuple[User, User] | None:
+        """Return maker and posting user of a hook, while both are there and the one may act as the other."""
+        maker, poster = await self._directory.user(hook.created_by[0]), await self._directory.user(hook.user_id)
+        if maker is None or poster is None or not maker.active or not may_act_as(maker, poster, direction(hook)):
+            return None
+        return maker, poster
 
     # --- what else changes hooks --------------------------------------------------------------------
 
@@ -233,9 +277,7 @@ class Hooks:
             return approved
         if is_reserved(form.name):
             return RESERVED_NAME
-        poster = approved.poster
-        bot = () if poster.is_bot else (replace(poster, is_bot=True),)
-        return self._new(actor, new_incoming(form, approved, self._stamp(actor)), options, hook_id, bot)
+        return self._new(actor, new_incoming(form, approved, self._stamp(actor)), options, hook_id)
 
     async def _create_outgoing(
         self, actor: User, form: OutgoingForm, options: Options = _NO_OPTIONS, hook_id: IntegrationId | None = None
@@ -247,13 +289,11 @@ class Hooks:
             return RESERVED_NAME
         return self._new(actor, new_outgoing(form, approved, self._stamp(actor)), options, hook_id)
 
-    def _new(
-        self, actor: User, made: Hook, options: Options, hook_id: IntegrationId | None, users: tuple[User, ...] = ()
-    ) -> _Plan | Fault:
+    def _new(self, actor: User, made: Hook, options: Options, hook_id: IntegrationId | None) -> _Plan | Fault:
         hook = apply_options(replace(made, id=hook_id or made.id), options, self._clock.now())
         if isinstance(hook, Fault):
             return hook
-        return _Plan(hook, Changes(new_hooks=(hook,), put_users=users, facts=(self._changed(hook, actor),)))
+        return _Plan(hook, Changes(new_hooks=(hook,), facts=(self._changed(hook, actor),)))
 
     async def _changed_as_seen(self, actor: User, seen: Hook, fields: Body, options: Options) -> _Plan | Fault:
         if fault := await self._seen_fault(actor, seen, "editIntegration"):
@@ -269,6 +309,23 @@ class Hooks:
             if "token" not in fields:
                 changed = replace(changed, token=seen.token)
         return await self._with_options(actor, changed, options)
+
+    async def _adopted(self, actor: User, seen: Hook, holder: User, post_as: User | None) -> _Plan | Fault:
+        if fault := await self._seen_fault(actor, seen, "adoptIntegration"):
+            return fault
+        way = direction(seen)
+        if FULL[way] not in permissions(actor):
+            return UNAUTHORIZED
+        if not may_act_as(actor, holder, way):
+            return Fault(f"{holder.username} has a higher role than you, so nothing of yours can run in that name.")
+        poster = post_as or await self._directory.user(seen.user_id)
+        if poster is None or (post_as is not None and not poster.active):
+            return Fault("The user it posts as is not there any more; name another one.", "error-invalid-user")
+        if not may_act_as(actor, poster, way):
+            text = f"It posts as {poster.username}, whom you may not let it post as; name another user."
+            return Fault(text, "error-invalid-user")
+        taken = replace(seen, created_by=(holder.id, holder.username), user_id=poster.id, username=poster.username)
+        return self._put(actor, taken)
 
     async def _rotated(self, actor: User, seen: Hook, old_until: Millis | None) -> _Plan | Fault:
         if fault := await self._seen_fault(actor, seen, "rotateToken"):
@@ -323,6 +380,8 @@ class Hooks:
         poster = await self._directory.user(hook.user_id)
         if options.enabled and not (poster and poster.active):
             return Fault(f"The hook posts as {hook.username}, who is deactivated; activate that user first.")
+        if options.enabled and poster and not may_act_as(actor, poster, direction(hook)):
+            return Fault(f"The hook posts as {hook.username}, whom you may not let it post as.")
         changed = apply_options(hook, options, self._clock.now())
         return changed if isinstance(changed, Fault) else self._put(actor, changed)
 

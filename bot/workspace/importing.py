@@ -14,8 +14,10 @@ from bot.workspace.hook_forms import IncomingForm, OutgoingForm
 from bot.workspace.hook_options import Options, apply_options
 from bot.workspace.hook_rules import SCRIPTS_DISABLED, HookRules, Verdict
 from bot.workspace.hooks import RESERVED_NAME, is_reserved
+from handlers.acting import may_act_as
 from handlers.errors import Fault
 from handlers.formatter import available
+from handlers.line import one_line
 from handlers.permissions import may_manage, permissions
 from handlers.portable.nodes import DocumentFault
 from handlers.portable.planning import ImportPlan, Step, planned
@@ -123,20 +125,23 @@ class Importing:
         step = planned(entry, before, org=self._directory.org, by=by, now=self._clock.now(), overwrite=overwrite)
         if isinstance(step, Refused) or step.unchanged:
             return step
-        if before is None and (maker := await self._directory.user_named(step.hook.created_by[1])):
-            step = replace(step, hook=replace(step.hook, created_by=(maker.id, maker.username)))
-        elif before is None:
-            step = replace(step, hook=replace(step.hook, created_by=by))
-        return await self._judged(actor, step)
+        if before is not None:
+            return await self._judged(actor, step, None)
+        maker = await self._directory.user_named(step.hook.created_by[1]) or actor
+        if not may_act_as(actor, maker, entry.way):
+            text = f"{one_line(maker.username)} has a higher role than you; leave it out, and the hook runs as yours."
+            return Refused(entry.at("made_by"), f"made_by: {text}")
+        step = replace(step, hook=replace(step.hook, created_by=(maker.id, maker.username)))
+        return await self._judged(actor, step, maker)
 
-    async def _judged(self, actor: User, step: Step) -> Step | Refused:
+    async def _judged(self, actor: User, step: Step, maker: User | None) -> Step | Refused:
         entry, hook, before = step.entry, step.hook, step.before
         if (before is None or before.name != hook.name) and is_reserved(hook.name):
             return _refused(entry, RESERVED_NAME)
         fault = _settings_fault(hook, before, step)
         if fault is not None:
             return Refused(entry.at(fault[0]), f"{fault[0]}: {fault[1]}")
-        verdict = await self._verdict(actor, hook, before)
+        verdict = await self._verdict(actor, hook, before, maker)
         if isinstance(verdict, Fault):
             return _refused(entry, verdict)
         poster = {"username": verdict.poster.username, "user_id": verdict.poster.id} if before is None else {}
@@ -145,15 +150,16 @@ class Importing:
         judged = replace(hook, channels=verdict.channels, **poster)  # type: ignore[arg-type] # two ids by their names
         return replace(step, hook=judged)
 
-    async def _verdict(self, actor: User, hook: Hook, before: Hook | None) -> Verdict:
+    async def _verdict(self, actor: User, hook: Hook, before: Hook | None, maker: User | None) -> Verdict:
+        """Judge as every other door does; `maker` is whose a new hook will be."""
         if isinstance(hook, IncomingHook):
             form = _incoming_form(hook)
             if before is None:
-                return await self._rules.may_create_incoming(actor, form)
+                return await self._rules.may_create_incoming(actor, form, maker)
             return await self._rules.may_update_incoming(actor, form, before)
         wanted = _outgoing_form(hook)
         if before is None:
-            return await self._rules.may_create_outgoing(actor, wanted)
+            return await self._rules.may_create_outgoing(actor, wanted, maker)
         return await self._rules.may_update_outgoing(actor, wanted, before)
 
 

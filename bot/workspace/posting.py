@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout, unheard
+from handlers.acting import NOT_ACTING, NOT_REACHING
 from handlers.errors import Fault
 from handlers.message import Draft
 from handlers.permissions import IMPERSONATE, permissions
@@ -16,7 +17,7 @@ from storage.ports import Messages
 from storage.records.changes import NOTHING, Changes, Dedup, Fact, PreviousCall, merge
 from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest
-from storage.records.integration import Hook
+from storage.records.integration import Hook, direction
 from storage.records.message import Message
 from storage.records.room import Member, Room, RoomKind, direct_room_id
 from storage.records.user import Role, User
@@ -94,18 +95,23 @@ class Posting:
         file: Mapping[str, object] | None = None,
         notice: bool = False,
     ) -> Prepared | Fault:
-        """Check a draft against its destinations and build the messages, one for each room."""
-        if (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
+        """Check a draft against its destinations and build the messages, one for each room.
+
+        What a hook posts is judged by the rights of who made the hook, too, as they are now; to look as it likes
+        is the hook's right, whoever it posts as.
+        """
+        if hook is None and (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
             return NO_IMPERSONATION
         if not destinations or len(destinations) > MOST_DESTINATIONS:
             return NOTHING_POSTED
         places: dict[RoomId, _Place] = {}
+        by = None if hook is None else (hook.created_by[0], direction(hook))
         for destination in destinations:
             place: _Place | Fault | None = await self._directory.remembered(
-                ("open", destination, poster.id, poster.role), partial(self._open, destination, poster)
+                ("open", destination, poster.id, poster.role, by), partial(self._open, destination, poster, hook)
             )
             if place is None:
-                place = await self._place(destination, poster)
+                place = await self._place(destination, poster, hook)
             if isinstance(place, Fault):
                 return place
             if draft.thread_id is not None and not await self._has_thread(place.room, draft.thread_id):
@@ -133,11 +139,7 @@ class Posting:
 
     async def may_enter(self, room: Room, user: User) -> bool:
         """Tell whether a user may read a room: members always, anybody a public one."""
-        if room.kind is RoomKind.PUBLIC:
-            return True
-        if room.kind is RoomKind.DIRECT:
-            return user.id in room.direct_users
-        return await self._directory.member(room.id, user.id) is not None
+        return room.kind is RoomKind.PUBLIC or await self._directory.is_inside(room, user.id)
 
     async def find(self, destination: str) -> Room | User | None:
         """Find what a destination names: `#room`, `@user`, or a bare id or name (`rocketchat.md` §5.2)."""
@@ -171,12 +173,21 @@ class Posting:
         # put, not new: two posts at once may both find that the room is missing
         return room, Changes(put_rooms=(room,), put_members=members, facts=(fact,))
 
-    async def _open(self, destination: str, poster: User) -> _Place | None:
+    async def _open(self, destination: str, poster: User, hook: Hook | None) -> _Place | None:
         """Return a place where nothing has to be made first; None when there is more to look at."""
-        place = await self._place(destination, poster)
+        place = await self._place(destination, poster, hook)
         return place if isinstance(place, _Place) and place.changes is NOTHING else None
 
-    async def _place(self, destination: str, poster: User) -> _Place | Fault:
+    async def _place(self, destination: str, poster: User, hook: Hook | None) -> _Place | Fault:
+        """Return where a destination lies, if the poster may enter it and a hook's maker may send the poster there."""
+        if hook is not None and not await self._directory.acts_as(hook, poster):
+            return NOT_ACTING
+        place = await self._entered(destination, poster)
+        if hook is not None and isinstance(place, _Place) and not await self._directory.reaches(hook, place.room):
+            return NOT_REACHING
+        return place
+
+    async def _entered(self, destination: str, poster: User) -> _Place | Fault:
         found = await self.find(destination)
         if found is None or (isinstance(found, User) and not found.active):
             return INVALID_CHANNEL

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
+from handlers.acting import NOT_REACHING
 from handlers.errors import Fault
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.history import history_view
@@ -18,7 +19,8 @@ from storage.ports import Events, History, Integrations, Ledger, Messages, Secre
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.delivery import Attempt, NewDelivery
 from storage.records.event import Event, EventKind, NewEvent
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.integration import Direction, Hook, OutgoingHook
+from storage.records.room import Room
 from storage.records.user import User
 
 MOST_FILTERED = 1_000
@@ -29,6 +31,7 @@ INVALID_INTEGRATION = Fault("Invalid integration", "error-invalid-integration")
 INVALID_HISTORY = Fault("Invalid Integration History", "error-invalid-integration-history")
 NOT_OUTGOING = Fault("The integration type to replay must be an outgoing webhook.", "integration-type-must-be-outgoing")
 NO_DATA = Fault("The history data must be defined to replay an integration.", "history-data-must-be-defined")
+NOT_SHOWN = Fault("You may not enter the room this call told of", "error-not-allowed")
 ADDRESS_REMOVED = Fault(
     "The webhook does not call this address any more; add it again before you replay.", "error-invalid-urls"
 )
@@ -64,6 +67,10 @@ class Replay:
         if not isinstance(hook, OutgoingHook):
             return NOT_OUTGOING
         event = await self._store.event(attempt.event_seq)
+        if event is not None and not await self._may_see(actor, event.room_id):
+            return NOT_SHOWN
+        if event is not None and not await self._directory.reaches(hook, await self._room(event.room_id)):
+            return NOT_REACHING
         fresh = None if event is None else await self._fresh(event)
         if event is None or fresh is None or attempt.url_hash is None:
             return NO_DATA
@@ -84,9 +91,19 @@ class Replay:
     # --- entries ------------------------------------------------------------------------------------
 
     async def page(
-        self, hook_ids: Sequence[IntegrationId], *, offset: int = 0, count: int = 50, ascending: bool = False
+        self,
+        viewer: User,
+        hook_ids: Sequence[IntegrationId],
+        *,
+        offset: int = 0,
+        count: int = 50,
+        ascending: bool = False,
     ) -> tuple[list[JsonObject], int]:
-        """Return a page of entries by last change, newest first, and the total; rights are the caller's to check."""
+        """Return a page of entries by last change, newest first, and the total.
+
+        Which hooks the viewer may ask about is the caller's to check; of what a hook heard in a room that they may
+        not enter, an entry shows that there was a call and no more.
+        """
         if not hook_ids:
             return [], 0
         attempts, total = await self._store.attempts(hook_ids, ascending=ascending, offset=offset, count=count)
@@ -96,34 +113,41 @@ class Replay:
             key = (attempt.integration_id, attempt.version)
             if key not in hooks:
                 hooks[key] = await self._store.hook_version(*key)
-            entry = await self._entry(attempt, hooks[key])
+            entry = await self._entry(viewer, attempt, hooks[key])
             if entry is not None:
                 entries.append(entry)
         return entries, total
 
-    async def entries(self, hook_ids: Sequence[IntegrationId]) -> list[JsonObject]:
+    async def entries(self, viewer: User, hook_ids: Sequence[IntegrationId]) -> list[JsonObject]:
         """Return the newest entries, as many as a filter may look through."""
-        return (await self.page(hook_ids, count=MOST_FILTERED))[0]
+        return (await self.page(viewer, hook_ids, count=MOST_FILTERED))[0]
 
-    async def _entry(self, attempt: Attempt, hook: Hook | None) -> JsonObject | None:
+    async def _entry(self, viewer: User, attempt: Attempt, hook: Hook | None) -> JsonObject | None:
         event = await self._store.event(attempt.event_seq)
         if event is None or not isinstance(hook, OutgoingHook):
             return None  # the event of a call that was never made leaves the stream before its entry
         kind, body = unwrap(event)
+        seen = await self._may_see(viewer, event.room_id)
         return history_view(
             attempt,
             hook=hook,
             url=next((url for url in hook.urls if self._store.lookup(url) == attempt.url_hash), None),
             kind=kind,
-            body=body,
+            body=body if seen else None,
             site_url=self._site_url,
-            posted=await self._posted(attempt),
+            posted=await self._posted(viewer, attempt),
         )
 
-    async def _posted(self, attempt: Attempt) -> JsonObject | None:
+    async def _may_see(self, viewer: User, room_id: RoomId | None) -> bool:
+        """Tell whether somebody may be shown what a hook heard: who may enter the room."""
+        if room_id is None:
+            return True
+        return await self._directory.may_reach(viewer, Direction.OUTGOING, await self._room(room_id))
+
+    async def _posted(self, viewer: User, attempt: Attempt) -> JsonObject | None:
         message = await self._store.message(MessageId(attempt.message_id)) if attempt.message_id else None
         room = await self._directory.room(message.room_id) if message else None
-        if message is None or room is None:
+        if message is None or room is None or not await self._may_see(viewer, room.id):
             return None
         channel = f"#{room.name}" if room.name else room.id
         return {"channel": channel, "message": message_view(message)}
@@ -138,6 +162,9 @@ class Replay:
         if hook is None or (MANAGE_OUTGOING not in held and hook.created_by[0] != actor.id):
             return INVALID_INTEGRATION
         return hook
+
+    async def _room(self, room_id: RoomId | None) -> Room | None:
+        return None if room_id is None else await self._directory.room(room_id)
 
     async def _fresh(self, event: Event) -> tuple[EventKind, JsonObject] | None:
         """Return an event's kind and its facts as they are now; None when what it was about is gone."""

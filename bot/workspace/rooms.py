@@ -3,11 +3,13 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import NOT_ALLOWED, Posting
+from bot.workspace.stops import Stops
+from handlers.acting import Stopped
 from handlers.errors import Fault
 from storage.clock import Clock
 from storage.errors import Taken
@@ -28,6 +30,14 @@ MOST_TRIES = 5
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,120}")
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A room after somebody is out of it, with the hooks that no longer work there."""
+
+    room: Room
+    stopped: tuple[Stopped, ...]
+
+
 class Rooms:
     """Each method checks the caller's right, then commits one unit of work."""
 
@@ -46,6 +56,7 @@ class Rooms:
         self._posting = posting
         self._clock = clock
         self._renamed_hooks = renamed_hooks
+        self._stops = Stops(directory, fanout)
         self._turn = asyncio.Lock()
         """Lets one change in at a time: each writes the whole room it has read."""
 
@@ -124,13 +135,13 @@ class Rooms:
             await self._ledger.commit(merge(*parts))
         return room
 
-    async def kick(self, actor: User, room: Room, user: User) -> Room | Fault:
+    async def kick(self, actor: User, room: Room, user: User) -> Left | Fault:
         """Put a user out of a room."""
         if not await self.manages(actor, room):
             return NOT_ALLOWED
         return await self._out(room, user, actor)
 
-    async def leave(self, actor: User, room: Room) -> Room | Fault:
+    async def leave(self, actor: User, room: Room) -> Left | Fault:
         """Leave a room; its last owner has to name another one first."""
         return await self._out(room, actor, actor)
 
@@ -221,7 +232,7 @@ class Rooms:
         await self._ledger.commit(merge(also, Changes(put_rooms=(room,), put_hooks=hooks, facts=(*facts, changed))))
         return room
 
-    async def _out(self, room: Room, user: User, actor: User) -> Room | Fault:
+    async def _out(self, room: Room, user: User, actor: User) -> Left | Fault:
         members = await self._directory.members(room.id)
         place = next((member for member in members if member.user_id == user.id), None)
         if room.kind is RoomKind.DIRECT:
@@ -234,8 +245,10 @@ class Rooms:
                 "You are the last owner. Please set new owner before leaving the room.", "error-you-are-last-owner"
             )
         fact = await self._fanout.room(EventKind.ROOM_LEFT, room, user, at=self._clock.now())
-        await self._ledger.commit(Changes(drop_members=((room.id, user.id),), facts=(fact,)))
-        return room
+        stopped = await self._stops.by_leaving(room, user)
+        out = Changes(drop_members=((room.id, user.id),), facts=(fact,))
+        await self._ledger.commit(merge(out, self._stops.told(actor, stopped)))
+        return Left(room, stopped)
 
     async def _name_fault(self, name: str, *, besides: Room | None = None) -> Fault | None:
         if not _NAME.fullmatch(name):

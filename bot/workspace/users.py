@@ -9,7 +9,9 @@ from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.passwords import Passwords, digest_of, weakness
 from bot.workspace.posting import Posting
+from bot.workspace.stops import Stops
 from handlers import permissions
+from handlers.acting import Stopped
 from handlers.errors import UNAUTHORIZED, Fault
 from handlers.rocketchat.views import user_view
 from storage import ports
@@ -59,11 +61,14 @@ class UserUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Activation:
-    """A user after it was activated or deactivated, with the hooks that this disabled (decision 24)."""
+class Changed:
+    """A user after a change, with the hooks it switched off or stopped."""
 
     user: User
     disabled: tuple[Hook, ...] = ()
+    """Those that post as somebody who was deactivated (decision 24)."""
+    stopped: tuple[Stopped, ...] = ()
+    """Those that are on and lost rights of their maker."""
 
 
 class Users:
@@ -90,6 +95,7 @@ class Users:
         self._accounts = accounts
         self._passwords = passwords
         self._clock = clock
+        self._stops = Stops(directory, fanout)
 
     async def create(
         self, actor: User, new: NewUser, *, by_operator: bool = False, also: Changes = NOTHING
@@ -140,7 +146,7 @@ class Users:
         *,
         by_operator: bool = False,
         also: Changes = NOTHING,
-    ) -> User | Fault:
+    ) -> Changed | Fault:
         """Change a user; a new password ends the user's sessions, personal tokens stay (decision 22)."""
         async with self._accounts.changing:
             user = await self._managed(actor, user_id)
@@ -159,9 +165,9 @@ class Users:
                 password_hash=hashed or user.password_hash,
             )
             if hashed is None:
-                return await self._put(actor, changed, also)
+                return await self._put_judged(actor, user, changed, also)
             ending = Changes(drop_tokens=await self._accounts.tokens_to_end(user.id, personal=False))
-            return await self._put(actor, changed, merge(ending, also), ends_sessions=True)
+            return await self._put_judged(actor, user, changed, merge(ending, also), ends_sessions=True)
 
     async def role_fault(self, actor: User, user: User, role: Role) -> Fault | None:
         """Tell why `update` would refuse to give this role."""
@@ -183,21 +189,22 @@ class Users:
 
     async def set_active(
         self, actor: User, user_id: UserId, *, active: bool, also: Changes = NOTHING
-    ) -> Activation | Fault:
+    ) -> Changed | Fault:
         """Activate or deactivate a user; deactivating ends everything the user is signed in with.
 
-        It disables the hooks that post as this user and returns them; activating does not enable them again.
+        It disables the hooks that post as this user and returns them, with those that lose what their maker might
+        enter; activating does not enable any again.
         """
         async with self._accounts.changing:
             user = await self._managed(actor, user_id)
             if isinstance(user, Fault):
                 return user
             if user.active == active:
-                return Activation(user)
+                return Changed(user)
             changed = replace(user, active=active)
             if active:
                 put = await self._put(actor, changed, also)
-                return put if isinstance(put, Fault) else Activation(put)
+                return put if isinstance(put, Fault) else Changed(put)
             if user.role is Role.OWNER:
                 return OWNER_STAYS
             hooks = await self._without_poster(actor, user)
@@ -208,8 +215,15 @@ class Users:
                     self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"id": hook.id}) for hook in hooks
                 ),
             )
-            put = await self._put(actor, changed, merge(caused, also), ends_sessions=True)
-            return put if isinstance(put, Fault) else Activation(put, hooks)
+            off = {hook.id for hook in hooks}
+            stopped = tuple(one for one in await self._stops.by_change(changed) if one.hook.id not in off)
+            everything = merge(caused, self._stops.told(actor, stopped), also)
+            put = await self._put(actor, changed, everything, ends_sessions=True)
+            return put if isinstance(put, Fault) else Changed(put, hooks, stopped)
+
+    async def stopped_by(self, changed: User) -> tuple[Stopped, ...]:
+        """Return the hooks that would lose rights of their maker, were a user as given."""
+        return await self._stops.by_change(changed)
 
     async def permission_fault(self, actor: User, user: User) -> Fault | None:
         """Tell why `set_permission` would refuse, whatever the permission."""
@@ -220,7 +234,7 @@ class Users:
 
     async def set_permission(
         self, actor: User, user_id: UserId, permission: str, *, granted: bool, also: Changes = NOTHING
-    ) -> User | Fault:
+    ) -> Changed | Fault:
         """Grant a single permission to a user or take it away, whatever the role says (decision 7)."""
         if permission not in permissions.KNOWN:
             known = ", ".join(sorted(permissions.KNOWN))
@@ -232,12 +246,14 @@ class Users:
             if _on_own_rights(actor, user):
                 return UNAUTHORIZED
             plain = replace(user, granted=user.granted - {permission}, denied=user.denied - {permission})
-            if granted == (permission in permissions.permissions(plain)):
-                return await self._put(actor, plain, also)
-            exception = frozenset({permission})
-            if granted:
-                return await self._put(actor, replace(plain, granted=plain.granted | exception), also)
-            return await self._put(actor, replace(plain, denied=plain.denied | exception), also)
+            changed, exception = plain, frozenset({permission})
+            if granted != (permission in permissions.permissions(plain)):
+                changed = (
+                    replace(plain, granted=plain.granted | exception)
+                    if granted
+                    else replace(plain, denied=plain.denied | exception)
+                )
+            return await self._put_judged(actor, user, changed, also)
 
     # --- who may do what ----------------------------------------------------------------------------
 
@@ -314,6 +330,18 @@ class Users:
             if hook.enabled
         )
 
+    async def _put_judged(
+        self, actor: User, before: User, changed: User, also: Changes, *, ends_sessions: bool = False
+    ) -> Changed | Fault:
+        """Write a user whose rights may be others, and the line each hook gets that this stops."""
+        stopped: tuple[Stopped, ...] = ()
+        if _rights(before) != _rights(changed):
+            stopped = await self._stops.by_change(changed)
+        put = await self._put(
+            actor, changed, merge(self._stops.told(actor, stopped), also), ends_sessions=ends_sessions
+        )
+        return put if isinstance(put, Fault) else Changed(put, stopped=stopped)
+
     async def _put(
         self, actor: User, user: User, also: Changes = NOTHING, *, ends_sessions: bool = False
     ) -> User | Fault:
@@ -331,6 +359,10 @@ class Users:
         except Taken:
             return Fault("Somebody else changed this meanwhile; look at it again and repeat")
         return user
+
+
+def _rights(user: User) -> tuple[object, ...]:
+    return user.role, user.is_bot, user.granted, user.denied
 
 
 def is_guest(user: User) -> bool:

@@ -1,6 +1,7 @@
 """`in`: the hooks that tools post to."""
 
 from handlers.command import Call, CommandContext, Noun
+from handlers.hooks.adopting import adoption
 from handlers.hooks.incoming import address_once, made_and_changed
 from handlers.hooks.past import past
 from handlers.hooks.rotating import rotation
@@ -62,6 +63,7 @@ NOUN: Noun = hook_noun(
     *made_and_changed(_WORDING),
     *switches(_WORDING, _held_up),
     rotation(_WORDING, address_once, lambda _: ""),
+    adoption(_WORDING),
     trial(_WORDING),
     preview(),
     *past(_WORDING),

@@ -2,6 +2,7 @@
 
 from handlers.answers import plural
 from handlers.command import Call, CommandContext, Noun
+from handlers.hooks.adopting import adoption
 from handlers.hooks.outgoing import made_and_changed, once_shown
 from handlers.hooks.past import past
 from handlers.hooks.previewing import call_preview
@@ -79,6 +80,7 @@ NOUN: Noun = hook_noun(
     *made_and_changed(_WORDING),
     *switches(_WORDING, _held_up),
     rotation(_WORDING, _rotated, _noticed),
+    adoption(_WORDING),
     trial(_WORDING),
     call_preview(_WORDING),
     *past(_WORDING),

@@ -33,6 +33,14 @@ class HookWork(Protocol):
         """Change a hook at the version seen."""
         ...
 
+    async def judge_adoption(self, hook: Hook, holder: str | None, post_as: str | None) -> Hook | Fault:
+        """Return what `adopt` would make of a hook, or why not, without writing anything."""
+        ...
+
+    async def adopt(self, hook: Hook, holder: str | None, post_as: str | None, also: Changes) -> Hook | Fault:
+        """Let a hook run with the rights of a user, the caller unless named, and post as another one if named."""
+        ...
+
     async def rotate(self, hook: Hook, keep_until: Millis | None, also: Changes) -> Hook | Fault:
         """Give a hook a new token, and a signed outgoing one a new key; the old one of an incoming hook works on."""
         ...

@@ -68,22 +68,21 @@ def history_view(
     hook: OutgoingHook,
     url: str | None,
     kind: EventKind,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
     site_url: str,
     posted: JsonObject | None = None,
 ) -> JsonObject:
     """Show one attempt: `hook` as it was then (the attempt's version), `url` the address that was called.
 
     `posted` is the message the answer became, as `{channel, message}`. The token is masked everywhere
-    (decision 32); `data` is kept, unlike on real servers from 6.5 on (§8).
+    (decision 32); `data` is kept, unlike on real servers from 6.5 on (§8). Without a body the entry shows the call
+    and nothing it told or was answered: for who may not enter the room. So do entries that tell of no event.
     """
-    data = build_data(
-        kind,
-        body,
-        trigger_word=attempt.trigger_word,
-        site_url=site_url,
-        token=None if hook.token is None else MASK,
-    )
+    token = None if hook.token is None else MASK
+    word = attempt.trigger_word
+    data: JsonObject | None = None
+    if body is not None and OutgoingEvent.of(kind) is not None:
+        data = build_data(kind, body, trigger_word=word, site_url=site_url, token=token)
     integration = integration_view(hook)
     if hook.token is not None:
         integration["token"] = MASK
@@ -95,17 +94,17 @@ def history_view(
         "event": hook.event,
         "_createdAt": iso(attempt.started_at),
         "_updatedAt": iso(attempt.updated_at),
-        "data": data,
-        "triggerWord": attempt.trigger_word,
+        "data": {} if data is None else data,
+        "triggerWord": word,
         **(_call(attempt, url, data) if attempt.called else {}),
-        "resultMessage": None if posted is None else [posted],
+        "resultMessage": None if posted is None or data is None else [posted],
         "finished": attempt.finished or None,
         "error": (shown_error(attempt) or True) if attempt.failed else None,
     }
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _call(attempt: Attempt, url: str | None, data: JsonObject) -> JsonObject:
+def _call(attempt: Attempt, url: str | None, data: JsonObject | None) -> JsonObject:
     """Show the call itself.
 
     `httpError` is what kept an answer from coming, or from being posted although the call succeeded.
@@ -115,6 +114,11 @@ def _call(attempt: Attempt, url: str | None, data: JsonObject) -> JsonObject:
         "ranPrepareScript": True,  # even without a script (§8)
         "url": url,
         "httpCallData": data,
+<<<<<<< HEAD
         "httpError": shown_error(attempt) if no_answer or not attempt.failed else None,
         "httpResult": json.dumps(said, ensure_ascii=False) if said else None,
+=======
+        "httpError": attempt.error if no_answer or not attempt.failed else None,
+        "httpResult": json.dumps(attempt.response, ensure_ascii=False) if attempt.response and data else None,
+>>>>>>> 940c5f8 (Hooks run with their maker's rights: who may be acted as, which rooms are reached and until when, in one place)
     }

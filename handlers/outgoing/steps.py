@@ -16,7 +16,10 @@ STOPPED_BY_HOP_LIMIT = "stopped-by-hop-limit"
 MUTED = "muted"
 """Ours: no call was made, and none will be, because the hook was muted when it happened (decision 65)."""
 
-_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT, MUTED})
+STOPPED_WITH_RIGHTS = "stopped-with-rights"
+"""Ours: no call was made because the hook's maker may not enter the room any more."""
+
+_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT, MUTED, STOPPED_WITH_RIGHTS})
 
 
 def finishes(step: str) -> bool:

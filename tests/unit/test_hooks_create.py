@@ -240,12 +240,12 @@ async def test_a_new_incoming_hook_is_stored_as_sent(stage: Stage) -> None:
     assert not (await stage.incoming(overrideDestinationChannelEnabled=None)).override_destination
 
 
-async def test_the_posting_user_of_an_incoming_hook_becomes_a_bot(stage: Stage) -> None:
-    """Who an incoming hook posts as is given role `bot` with the hook; an outgoing hook gives no role (§4.1)."""
+async def test_making_a_hook_changes_nobody(stage: Stage) -> None:
+    """Who a hook posts as keeps role and permissions, whoever it is: the right to use an alias is the hook's own."""
+    before = await stage.store.users(ANN.org_id)
     await stage.outgoing(username="ann")
-    assert not (await stage.directory.user(ANN.id) or CAT).is_bot
-    await stage.incoming(username="ann")
-    assert (await stage.directory.user(ANN.id) or ANN).is_bot
+    await stage.incoming(username="ann", alias="CI")
+    assert await stage.store.users(ANN.org_id) == before
 
 
 async def test_a_script_may_be_announced_but_not_brought(stage: Stage) -> None:

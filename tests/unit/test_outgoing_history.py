@@ -189,6 +189,7 @@ def test_only_a_posted_or_stopped_entry_is_finished() -> None:
         "after-http-call-send-message-failed",
         "stopped-by-hop-limit",
         "muted",
+        "stopped-with-rights",
     ]
 
 

@@ -13,7 +13,7 @@ from bot.workspace.users import (
     LAST_OWNER,
     NO_NEW_OWNER,
     OWNER_STAYS,
-    Activation,
+    Changed,
     NewUser,
     UserUpdate,
 )
@@ -171,7 +171,7 @@ async def test_an_admin_does_not_raise_their_own_rights(people: People) -> None:
     assert await users.set_permission(admin, admin.id, MANAGE_OWN_INCOMING, granted=True) == UNAUTHORIZED
     assert await users.update(admin, admin.id, UserUpdate(is_bot=True)) == UNAUTHORIZED
     assert await users.update(admin, admin.id, UserUpdate(role=Role.OWNER), by_operator=True) == UNAUTHORIZED
-    assert isinstance(await users.update(admin, admin.id, UserUpdate(name="Adam A.", role=Role.ADMIN)), User)
+    assert isinstance(await users.update(admin, admin.id, UserUpdate(name="Adam A.", role=Role.ADMIN)), Changed)
 
 
 async def test_users_of_nobody_and_of_others(people: People) -> None:
@@ -189,11 +189,12 @@ async def test_update_changes_what_is_named(people: People) -> None:
     update = UserUpdate(name="Anna", email="anna@example.test", role=Role.ADMIN, is_bot=True)
     changed = await people.users.update(people.owner, ann.id, update)
     expected = replace(ann, name="Anna", emails=("anna@example.test",), role=Role.ADMIN, is_bot=True)
-    assert changed == expected == await people.directory.user(ann.id)
+    assert changed == Changed(expected)
+    assert await people.directory.user(ann.id) == expected
     assert people.events[-1].kind is EventKind.USER_CHANGED
     assert people.events[-1].user_id == people.owner.id
     assert people.events[-1].body["sessions_ended"] is False
-    assert await people.users.update(people.owner, ann.id, UserUpdate(email="anna@example.test")) == expected
+    assert await people.users.update(people.owner, ann.id, UserUpdate(email="anna@example.test")) == changed
 
 
 @pytest.mark.parametrize(
@@ -220,11 +221,11 @@ async def test_a_new_password_ends_sessions_but_not_personal_tokens(people: Peop
     assert isinstance(personal, str)
     other = await people.session("olga")
     changed = await people.users.update(people.owner, ann.id, UserUpdate(password="another long password"))
-    assert isinstance(changed, User)
+    assert isinstance(changed, Changed)
     assert people.ended == [ann.id]
     assert people.events[-1].body["sessions_ended"] is True
     assert await people.accounts.authenticate(ann.id, session.token) is None
-    assert await people.accounts.authenticate(ann.id, personal) == changed
+    assert await people.accounts.authenticate(ann.id, personal) == changed.user
     assert await people.accounts.authenticate(people.owner.id, other.token) == people.owner
     assert await people.session("ann", "another long password")
 
@@ -252,7 +253,7 @@ async def test_deactivating_disables_the_hooks_that_post_as_the_user(people: Peo
     session, personal = await people.session(), await people.accounts.generate(ann, "ci")
     assert isinstance(personal, str)
     done = await people.users.set_active(people.owner, ann.id, active=False)
-    assert isinstance(done, Activation)
+    assert isinstance(done, Changed)
     assert not done.user.active
     assert {hook.id for hook in done.disabled} == {posts.id, fires.id}
     for hook in (posts, fires):
@@ -276,7 +277,7 @@ async def test_activating_again_brings_back_nothing_but_the_login(people: People
     hook = incoming(org_id=people.directory.org, user_id=ann.id, username="ann")
     await people.store.commit(Changes(new_hooks=(hook,)))
     await people.users.set_active(people.owner, ann.id, active=False)
-    assert await people.users.set_active(people.owner, ann.id, active=True) == Activation(ann)
+    assert await people.users.set_active(people.owner, ann.id, active=True) == Changed(ann)
     assert await people.accounts.authenticate(ann.id, session.token) is None
     stored = await people.store.hook(hook.id)
     assert stored is not None
@@ -291,10 +292,10 @@ async def test_owners(people: People) -> None:
     assert await users.set_active(owner, owner.id, active=False) == OWNER_STAYS
     assert await users.update(owner, owner.id, UserUpdate(role=Role.ADMIN)) == LAST_OWNER
     second = await users.update(owner, ann.id, UserUpdate(role=Role.OWNER), by_operator=True)
-    assert isinstance(second, User)
+    assert isinstance(second, Changed)
     assert await users.set_active(owner, ann.id, active=False) == OWNER_STAYS
-    assert isinstance(await users.update(second, owner.id, UserUpdate(role=Role.ADMIN)), User)
-    assert await users.update(second, second.id, UserUpdate(role=Role.ADMIN)) == LAST_OWNER
+    assert isinstance(await users.update(second.user, owner.id, UserUpdate(role=Role.ADMIN)), Changed)
+    assert await users.update(second.user, ann.id, UserUpdate(role=Role.ADMIN)) == LAST_OWNER
 
 
 async def test_single_permissions(people: People) -> None:
@@ -303,9 +304,9 @@ async def test_single_permissions(people: People) -> None:
 
     async def after(permission: str, *, granted: bool) -> User:
         changed = await people.users.set_permission(people.owner, ann.id, permission, granted=granted)
-        assert isinstance(changed, User)
-        assert (permission in permissions(changed)) is granted
-        return changed
+        assert isinstance(changed, Changed)
+        assert (permission in permissions(changed.user)) is granted
+        return changed.user
 
     assert (await after(MANAGE_OWN_INCOMING, granted=False)).denied == {MANAGE_OWN_INCOMING}
     assert await after(MANAGE_OWN_INCOMING, granted=True) == ann

@@ -52,7 +52,7 @@ async def test_a_message_is_delivered(path: Path, clock: ManualClock, receiver: 
         said = await bench.say("!deploy api v2", hops=2)
         (attempt,) = await bench.attempts(1)
         assert (attempt.step, attempt.status, attempt.failed) == ("after-http-call", 200, False)
-        (entry,), total = await bench.replay.page([HOOK])
+        (entry,), total = await bench.replay.page(OWNER, [HOOK])
     body = receiver.bodies[0]
     assert (body["token"], body["text"], body["trigger_word"]) == ("s3cret", "!deploy api v2", "!deploy")
     assert (body["message_id"], body["siteUrl"]) == (said.id, "https://chat.example.test/")
@@ -67,7 +67,7 @@ async def test_the_answer_is_posted(path: Path, clock: ManualClock, receiver: Re
         await bench.say("!deploy", hops=1)
         (attempt,) = await bench.attempts(1)
         posted = await bench.message(attempt.message_id)
-        (entry,), _ = await bench.replay.page([HOOK])
+        (entry,), _ = await bench.replay.page(OWNER, [HOOK])
     assert (attempt.step, attempt.finished) == ("url-response-sent-message", True)
     assert (posted.text, posted.alias, posted.emoji) == ("done", "deployer", ":gear:")
     assert (posted.username, posted.integration_id, posted.hops) == ("rocket.cat", HOOK, 2)

@@ -50,7 +50,7 @@ async def test_replay_calls_with_the_message_as_it_is_now(bench: Bench, receiver
     await bench.store.commit(Changes(put_messages=(edited,), facts=(fact,)))
     assert await bench.replay.replay(OWNER, HOOK, await entry_id(bench)) is None
     _, again = await bench.attempts(2)
-    entries, total = await bench.replay.page([HOOK])
+    entries, total = await bench.replay.page(OWNER, [HOOK])
     assert receiver.texts == ["!deploy", "!deploy again"]
     assert receiver.bodies[1]["message_id"] == said.id
     assert [entry["_id"] for entry in entries] == [again.id, await entry_id(bench)]
@@ -115,14 +115,14 @@ async def test_clear(bench: Bench, grants: set[str], cleared: bool) -> None:
     actor = user(id=UserId("other"), username="other", granted=frozenset(grants))
     fault = await bench.replay.clear(actor, HOOK)
     assert (fault is None) is cleared
-    assert await bench.replay.entries([HOOK]) == [] or not cleared
+    assert await bench.replay.entries(OWNER, [HOOK]) == [] or not cleared
 
 
 async def test_history_shows_the_hook_as_it_was(bench: Bench) -> None:
     """An entry carries the record and address of its time, whatever became of them."""
-    before = (await bench.replay.entries([HOOK]))[0]
+    before = (await bench.replay.entries(OWNER, [HOOK]))[0]
     await bench.edit_hook(name="renamed", urls=("https://other.example.test/",))
-    after = (await bench.replay.entries([HOOK]))[0]
+    after = (await bench.replay.entries(OWNER, [HOOK]))[0]
     assert after == before
-    assert await bench.replay.page([]) == ([], 0)
+    assert await bench.replay.page(OWNER, []) == ([], 0)
     assert (await bench.ended(DeliveryState.DELIVERED))[0].integration_id == HOOK

@@ -94,10 +94,10 @@ async def history(services: Services, request: ApiRequest) -> Reply:
     hook_ids = [hook_id] if hook is not None and may_read else []
     filtered = request.text("query") is not None or params.sort not in ((), ((_BY_CHANGE, 1),), ((_BY_CHANGE, -1),))
     if filtered:
-        shown, total = page(await services.replay.entries(hook_ids), params)
+        shown, total = page(await services.replay.entries(request.user, hook_ids), params)
         return _listed("history", shown, params, total)
     entries, total = await services.replay.page(
-        hook_ids, offset=params.offset, count=params.count, ascending=params.sort == ((_BY_CHANGE, 1),)
+        request.user, hook_ids, offset=params.offset, count=params.count, ascending=params.sort == ((_BY_CHANGE, 1),)
     )
     return _listed("history", entries, params, total)
 

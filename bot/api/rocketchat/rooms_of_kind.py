@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from bot.api.rocketchat.calls import ApiRequest, Call, Handle, Reply, get, post, texts
-from bot.api.rocketchat.shapes import history, list_params, list_rooms, listed, room_of
+from bot.api.rocketchat.shapes import history, list_params, list_rooms, listed, room_of, stopped_json
 from bot.services import Services
+from bot.workspace.rooms import Left
 from handlers.errors import Fault
 from handlers.rocketchat.query import page
 from handlers.rocketchat.views import user_fields_for, user_view_for
@@ -121,7 +122,7 @@ class RoomsOfKind:
         user = await _user_of(services, request)
         if isinstance(user, Fault):
             return user
-        return await self._answer(services, await services.rooms.kick(request.user, room, user))
+        return await self._left(services, await services.rooms.kick(request.user, room, user))
 
     async def join(self, services: Services, request: ApiRequest) -> Reply:
         """Enter a public room."""
@@ -133,7 +134,7 @@ class RoomsOfKind:
     async def leave(self, services: Services, request: ApiRequest) -> Reply:
         """Leave a room."""
         room = await self._open_room(services, request)
-        return await self._answer(
+        return await self._left(
             services, room if isinstance(room, Fault) else await services.rooms.leave(request.user, room)
         )
 
@@ -185,6 +186,12 @@ class RoomsOfKind:
             return room
         changed = await services.rooms.archive(request.user, room, archived=archived)
         return changed if isinstance(changed, Fault) else {}
+
+    async def _left(self, services: Services, left: Left | Fault) -> Reply:
+        """Answer with a room somebody is out of now, and the webhooks that this stopped."""
+        if isinstance(left, Fault):
+            return left
+        return {self.one: await services.fanout.room_json(left.room), **stopped_json(left.stopped)}
 
     async def _answer(self, services: Services, room: Room | Fault) -> Reply:
         return room if isinstance(room, Fault) else {self.one: await services.fanout.room_json(room)}

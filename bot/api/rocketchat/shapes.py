@@ -4,11 +4,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bot.api.rocketchat.calls import ApiRequest
 from bot.services import Services
+from handlers.acting import Stopped
 from handlers.errors import Fault
 from handlers.rocketchat.query import DEFAULT_COUNT, ListParams, QueryFault, page, parse_list_params
 from handlers.rocketchat.views import JsonObject, message_view, room_view
 from storage.clock import Millis, parse_iso
 from storage.ids import RoomId
+from storage.records.integration import Hook, direction
 from storage.records.message import Message
 from storage.records.room import Room, RoomKind
 
@@ -77,6 +79,17 @@ async def rooms_json(services: Services, rooms: Sequence[Room]) -> list[JsonObje
             )
         )
     return shown
+
+
+def hook_reference(hook: Hook) -> JsonObject:
+    """Name a webhook in an answer about something else."""
+    return {"_id": hook.id, "name": hook.name, "type": direction(hook).value}
+
+
+def stopped_json(stopped: Sequence[Stopped]) -> JsonObject:
+    """Name the webhooks that a change of somebody's rights stopped, and why; nothing where there are none."""
+    shown = [{**hook_reference(one.hook), "reason": one.why} for one in stopped]
+    return {"stoppedIntegrations": shown} if shown else {}
 
 
 def list_params(

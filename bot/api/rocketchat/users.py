@@ -1,12 +1,13 @@
 """People and their personal access tokens: `users.*` (decisions 20, 24, 49 and 50)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post, texts
-from bot.api.rocketchat.shapes import list_params, listed
+from bot.api.rocketchat.shapes import hook_reference, list_params, listed, stopped_json
 from bot.services import Services
 from bot.workspace.user_fields import Roles, read_roles
-from bot.workspace.users import Activation, NewUser, UserUpdate
+from bot.workspace.users import Changed, NewUser, UserUpdate
 from handlers.errors import Fault
 from handlers.match import wrong_type
 from handlers.rocketchat.query import page
@@ -14,7 +15,6 @@ from handlers.rocketchat.validation import INVALID_PARAMS, Branch, Field, Schema
 from handlers.rocketchat.views import JsonObject, user_fields_for, user_view_for
 from storage.clock import iso
 from storage.ids import UserId
-from storage.records.integration import direction
 from storage.records.user import Role, User
 
 USER_NEEDED = Fault('The required "userId" or "username" param was not provided', "error-user-param-not-provided")
@@ -89,18 +89,18 @@ async def update(services: Services, request: ApiRequest) -> Reply:
     changed = await services.users.update(request.user, user_id, changes)
     if isinstance(changed, Fault):
         return changed
-    return await _with_activity(services, request, changed, data.get("active"))
+    return await _with_activity(services, request, changed.user, data.get("active"), changed)
 
 
 async def set_active_status(services: Services, request: ApiRequest) -> Reply:
-    """Activate or deactivate a user; the answer names the hooks this disabled (decision 24)."""
+    """Activate or deactivate a user; the answer names the hooks this disabled or stopped (decision 24)."""
     active = request.flag("activeStatus")  # also the text a form holds
     if active is None:
         return Fault(wrong_type(request.params["activeStatus"], "boolean", "activeStatus"))
     done = await services.users.set_active(request.user, UserId(str(request.params["userId"])), active=active)
     if isinstance(done, Fault):
         return done
-    return {"user": {"_id": done.user.id, "active": done.user.active}, **_disabled(done)}
+    return {"user": {"_id": done.user.id, "active": done.user.active}, **_hooks(done)}
 
 
 async def generate_token(services: Services, request: ApiRequest) -> Reply:
@@ -148,17 +148,24 @@ def _roles(given: Mapping[str, object], current: User | None) -> Roles | Fault |
     return Fault(wrong_type(value, "array of strings", key))
 
 
-async def _with_activity(services: Services, request: ApiRequest, user: User, active: bool | None) -> Reply:
+async def _with_activity(
+    services: Services, request: ApiRequest, user: User, active: bool | None, changed: Changed | None = None
+) -> Reply:
     """Answer with a user after switching them on or off, where the body asks for that."""
+    before = changed or Changed(user)
     if active is None or active == user.active:
-        return {"user": user_view_for(request.user, user)}
+        return {"user": user_view_for(request.user, user), **_hooks(before)}
     done = await services.users.set_active(request.user, user.id, active=active)
-    return done if isinstance(done, Fault) else {"user": user_view_for(request.user, done.user), **_disabled(done)}
+    if isinstance(done, Fault):
+        return done
+    both = {one.hook.id: one for one in (*before.stopped, *done.stopped)}
+    return {"user": user_view_for(request.user, done.user), **_hooks(replace(done, stopped=tuple(both.values())))}
 
 
-def _disabled(done: Activation) -> JsonObject:
-    hooks = [{"_id": hook.id, "name": hook.name, "type": direction(hook).value} for hook in done.disabled]
-    return {"disabledIntegrations": hooks} if hooks else {}
+def _hooks(changed: Changed) -> JsonObject:
+    """Name the webhooks a change of a user switched off, and those that work no longer or not everywhere."""
+    disabled = [hook_reference(hook) for hook in changed.disabled]
+    return {**({"disabledIntegrations": disabled} if disabled else {}), **stopped_json(changed.stopped)}
 
 
 def _schema(*fields: Field, required: tuple[str, ...]) -> Schema:

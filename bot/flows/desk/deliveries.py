@@ -119,7 +119,7 @@ class CallersDeliveries:
                     available_at=Millis(shown.delivery.available_at + ahead),
                 ),
             )
-            for shown in await self._kit.deliveries.shown(deliveries)
+            for shown in await self._kit.deliveries.shown(self._user, deliveries)
         ]
 
     def _ahead(self) -> int:

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from bot.flows.desks import Caller, Desk, Kit
 from bot.flows.receive import Received
 from bot.workspace.posting import Prepared, plain
+from handlers.acting import NOT_REACHING
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
 from handlers.errors import Fault
 from handlers.hooks.work import HOOK_TRIALS, Called, HookTrials, MadeUp, Posted
@@ -112,6 +113,8 @@ class CallersTrials:
         room = await self._room(hook)
         if room is None:
             return _NO_ROOM
+        if not await self._kit.directory.reaches(hook, room):
+            return NOT_REACHING
         kind = _KINDS[event]
         fact = await self._sample(kind, event, hook, room)
         sample = NewEvent(
@@ -137,7 +140,7 @@ class CallersTrials:
             return _NO_ROOM
         kind = _KINDS[event]
         fact = await self._sample(kind, event, hook, room, text)
-        masked = room.kind is not RoomKind.PUBLIC and await self._kit.directory.member(room.id, self._user.id) is None
+        masked = not await self._kit.posting.may_enter(room, self._user)
         body = _without_room(fact.event.body) if masked else fact.event.body
         return MadeUp(kind, body, self._kit.base_url, masked)
 

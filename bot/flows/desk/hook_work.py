@@ -10,6 +10,7 @@ from storage.clock import Millis
 from storage.ids import IntegrationId
 from storage.records.changes import Changes
 from storage.records.integration import Direction, Hook, IncomingHook
+from storage.records.user import User
 
 _FIELDS = {
     "name": "name",
@@ -33,6 +34,7 @@ class CallersWork:
 
     def __init__(self, kit: Kit, caller: Caller) -> None:
         self._hooks = kit.hooks
+        self._directory = kit.directory
         self._base_url = kit.base_url
         self._user = caller.user
 
@@ -48,6 +50,26 @@ class CallersWork:
 
     async def change(self, hook: Hook, wish: Wish, also: Changes) -> Hook | Fault:
         return await self._hooks.change(self._user, hook, _fields(wish), _options(wish), also)
+
+    async def judge_adoption(self, hook: Hook, holder: str | None, post_as: str | None) -> Hook | Fault:
+        people = await self._people(holder, post_as)
+        if isinstance(people, Fault):
+            return people
+        return await self._hooks.judge_adoption(self._user, hook, holder=people[0], post_as=people[1])
+
+    async def adopt(self, hook: Hook, holder: str | None, post_as: str | None, also: Changes) -> Hook | Fault:
+        people = await self._people(holder, post_as)
+        if isinstance(people, Fault):
+            return people
+        return await self._hooks.adopt(self._user, hook, holder=people[0], post_as=people[1], also=also)
+
+    async def _people(self, *names: str | None) -> list[User | None] | Fault:
+        """Find users by name; None stays None."""
+        found = [None if name is None else await self._directory.user_named(name) for name in names]
+        for name, user in zip(names, found, strict=True):
+            if name is not None and user is None:
+                return Fault(f"There is no user {name[:60]}", "error-invalid-user")
+        return found
 
     async def rotate(self, hook: Hook, keep_until: Millis | None, also: Changes) -> Hook | Fault:
         return await self._hooks.rotate(self._user, hook, old_until=keep_until, also=also)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bot.flows.desks import Caller, Desk, Kit
+from bot.workspace.stops import Stops
 from handlers.errors import Fault
 from handlers.services import HOOKS, HookDesk, Traffic
 from storage.ids import IntegrationId
@@ -45,6 +46,9 @@ class Hooks:
         body = {"type": direction(hook).value, "integrationId": hook.id}
         removed = await self._kit.hooks.remove(self._user, body, also)
         return removed.bracketed if isinstance(removed, Fault) else None
+
+    async def stops(self, hook: Hook) -> str | None:
+        return await Stops(self._kit.directory, self._kit.fanout).why(hook)
 
     async def queue_counts(self, hook_id: IntegrationId | None = None) -> Counts:
         return await self._kit.store.counts(hook_id)

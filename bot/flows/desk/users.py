@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from bot.flows.desks import Caller, Desk, Kit
 from bot.workspace.forms import Forms
 from bot.workspace.passwords import MIN_LENGTH
-from bot.workspace.users import Activation, NewUser, UserUpdate, is_guest
+from bot.workspace.users import Changed, NewUser, UserUpdate, is_guest
+from handlers.acting import Stopped
 from handlers.command import Form, FormField, Place
 from handlers.errors import UNAUTHORIZED, Fault
 from handlers.people import USERS, Invitation, NewGuest, Rooms, UserDesk
@@ -53,6 +54,9 @@ class UsersDesk:
     async def posting_as(self, user: User) -> Sequence[Hook]:
         return await self._users.posting_as(user)
 
+    async def stopped_by(self, changed: User) -> Sequence[Stopped]:
+        return await self._users.stopped_by(changed)
+
     async def refused_role(self, user: User, role: Role) -> str | None:
         if user.type == "bot":
             return _NO_PERSON
@@ -86,7 +90,7 @@ class UsersDesk:
         if await self._stale(user):
             return _CHANGED
         done = await self._users.set_active(self._actor, user.id, active=active, also=also)
-        return done.disabled if isinstance(done, Activation) else self._why(user, done) or ""
+        return done.disabled if isinstance(done, Changed) else self._why(user, done) or ""
 
     async def invite(self, guest: NewGuest, also: Changes) -> Invitation | str:
         new = _new(guest)

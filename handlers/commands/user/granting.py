@@ -5,7 +5,15 @@ from dataclasses import replace
 
 from handlers.answers import done
 from handlers.command import Answer, Call, Command, Confirm, Plan
-from handlers.commands.user.changing import WHOLE, difference, pointless, refused, thing_of, version_of
+from handlers.commands.user.changing import (
+    WHOLE,
+    difference,
+    pointless,
+    refused,
+    stops_told,
+    thing_of,
+    version_of,
+)
 from handlers.commands.user.looking import USER
 from handlers.line import Problem
 from handlers.people import USERS, find_user
@@ -35,16 +43,20 @@ def _changing(*, granted: bool) -> Callable[[Call], Awaitable[Plan | Problem]]:
             state = f"holds {permission} already" if held else f"does not hold {permission} anyway"
             return pointless(call, user, f"@{user.username} {state}.", _PERMISSION.name)
 
+        changed = _after(user, permission, granted=granted)
+        stopped = await desk.stopped_by(changed)
+
         async def apply(also: Changes) -> Answer | Problem:
             if fault := await desk.set_permission(user, permission, granted=granted, also=also):
                 return refused(call, user, fault)
             now = "holds" if granted else "does not hold"
-            text = f"@{user.username} {now} {permission} now, whatever the role says."
+            told = stops_told(stopped, call.context.root)
+            text = f"@{user.username} {now} {permission} now, whatever the role says.{f' {told}' if told else ''}"
             return done(text, data={"username": user.username, "permission": permission, "granted": granted})
 
         return Plan(
             title=f"{verb.capitalize()} @{user.username} {permission}",
-            effects=difference(user, _after(user, permission, granted=granted)),
+            effects=" ".join(filter(None, (difference(user, changed), stops_told(stopped)))),
             thing=thing_of(user, _version(user, held=held)),
             version_after=_version(user, held=granted),
             apply=apply,

@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from handlers.acting import Stopped
 from handlers.answers import ROWS, done, inert, plural
 from handlers.command import Answer, Audience, Call, Command, Confirm, Plan
-from handlers.commands.user.changing import WHOLE, difference, pointless, refused, thing_of, version_of
+from handlers.commands.user.changing import (
+    WHOLE,
+    difference,
+    pointless,
+    reference,
+    refused,
+    stops_told,
+    thing_of,
+    version_of,
+)
 from handlers.commands.user.looking import ROLES, USER
-from handlers.line import Problem, one_line
+from handlers.line import Problem
 from handlers.listing import NOUNS, rooms_of
 from handlers.people import USERS, find_user
 from handlers.slots import Argument
@@ -29,16 +39,20 @@ async def _role(call: Call) -> Plan | Problem:
     if reason := await desk.refused_role(user, role):
         return refused(call, user, reason)
     changed = replace(user, role=role)
+    stopped = await desk.stopped_by(changed)
 
     async def apply(also: Changes) -> Answer | Problem:
         if fault := await desk.give_role(user, role, also):
             return refused(call, user, fault)
-        text = f"@{user.username} is {role} now, no longer {user.role}."
-        return done(text, data={"username": user.username, "role": role.value, "before": user.role.value})
+        text = _joined(
+            f"@{user.username} is {role} now, no longer {user.role}.", stops_told(stopped, call.context.root)
+        )
+        data = {"username": user.username, "role": role.value, "before": user.role.value, "stopped": _ids(stopped)}
+        return done(text, data=data)
 
     return Plan(
         title=f"Make @{user.username} {role} instead of {user.role}",
-        effects=difference(user, changed),
+        effects=_joined(difference(user, changed), stops_told(stopped)),
         thing=thing_of(user, version_of(user)),
         version_after=version_of(changed),
         apply=apply,
@@ -57,18 +71,24 @@ async def _disable(call: Call) -> Plan | Problem:
     if reason := await desk.refused_activity(user, active=False):
         return refused(call, user, reason)
     hooks = [hook for hook in await desk.posting_as(user) if hook.enabled]
+    posting = {hook.id for hook in hooks}
+    stopped = [one for one in await desk.stopped_by(replace(user, active=False)) if one.hook.id not in posting]
 
     async def apply(also: Changes) -> Answer | Problem:
         off = await desk.set_active(user, active=False, also=also)
         if isinstance(off, str):
             return refused(call, user, off)
-        text = f"@{user.username} is signed out everywhere and cannot sign in any more. {_switched_off(off)}"
-        return done(text, data={"username": user.username, "disabled": [hook.id for hook in off]})
+        first = f"@{user.username} is signed out everywhere and cannot sign in any more. {_switched_off(off)}"
+        data = {"username": user.username, "disabled": [hook.id for hook in off], "stopped": _ids(stopped)}
+        return done(_joined(first, stops_told(stopped, call.context.root)), data=data)
 
     itself = "That is you. " if user.id == call.actor.id else ""
     return Plan(
         title=f"Disable user @{user.username} ({user.role})",
-        effects=f"{itself}Sessions end and personal tokens are gone for good. {_switched_off(hooks, will=True)}",
+        effects=_joined(
+            f"{itself}Sessions end and personal tokens are gone for good. {_switched_off(hooks, will=True)}",
+            stops_told(stopped),
+        ),
         thing=thing_of(user, version_of(user)),
         version_after=version_of(replace(user, active=False)),
         apply=apply,
@@ -127,8 +147,16 @@ def _still_off(call: Call, user: User, hooks: Sequence[Hook]) -> str:
     )
 
 
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _ids(stopped: Sequence[Stopped]) -> list[str]:
+    return [one.hook.id for one in stopped]
+
+
 def _named(hooks: Sequence[Hook]) -> str:
-    shown = [f"{NOUNS[direction(hook)]} {one_line(hook.name)} ({hook.id})" for hook in hooks[:ROWS]]
+    shown = [reference(hook) for hook in hooks[:ROWS]]
     return ", ".join(shown) + (f" and {len(hooks) - ROWS:,} more" if len(hooks) > ROWS else "")
 
 
