@@ -14,6 +14,7 @@ class About(Enum):
     NOTHING = "nothing in particular"
     HOOK = "a hook that is there: who manages all, and who manages own ones for an own one (decision 7)"
     HOOK_IN_ROOM = "a hook whose rooms are judged again: own ones only in rooms one is in (rocketchat.md §4.1, rule 8)"
+    HOOK_RUN = "a hook that is run: with its maker's rights, so an editor's own only while they are in its room"
     ROOM_FOR_HOOK = "a room a new hook is for: rule 8 again"
     ROOM = "a private room: for others it does not exist (§2.4)"
     MESSAGE = "a message: for who is in its room (decision 59)"
@@ -21,7 +22,7 @@ class About(Enum):
     @property
     def by_owner(self) -> bool:
         """Tell whether it matters whose the object is."""
-        return self in (About.HOOK, About.HOOK_IN_ROOM)
+        return self in (About.HOOK, About.HOOK_IN_ROOM, About.HOOK_RUN)
 
     @property
     def by_room(self) -> bool:
@@ -51,7 +52,7 @@ class Row:
         manages_all = role in ("owner", "admin")
         if self.about.by_owner and not (manages_all or (role == "editor" and own)):
             return "unknown"  # viewers hold no permission for hooks, not even for one they once made
-        if self.about in (About.HOOK_IN_ROOM, About.ROOM_FOR_HOOK) and not (manages_all or member):
+        if self.about in (About.HOOK_IN_ROOM, About.HOOK_RUN, About.ROOM_FOR_HOOK) and not (manages_all or member):
             return "invalid"
         if self.about in (About.ROOM, About.MESSAGE) and not member:
             return "unknown"
@@ -68,7 +69,7 @@ def _hooks(noun: str) -> dict[str, Row]:
         f"{noun} disable": Row(f"{noun} disable {{{noun}}}", "editor", About.HOOK, writes=True),
         f"{noun} rotate-token": Row(f"{noun} rotate-token {{{noun}}}", "editor", About.HOOK, writes=True),
         f"{noun} adopt": Row(f"{noun} adopt {{{noun}}} --for @{{person}}", "admin", About.HOOK, writes=True),
-        f"{noun} test": Row(f"{noun} test {{{noun}}}", "editor", About.HOOK, writes=True),
+        f"{noun} test": Row(f"{noun} test {{{noun}}}", "editor", About.HOOK_RUN, writes=True),
         f"{noun} history": Row(f"{noun} history {{{noun}}}", "viewer", About.HOOK),
         f"{noun} remove": Row(f"{noun} remove {{{noun}}}", "editor", About.HOOK, writes=True),
     }
@@ -79,12 +80,12 @@ TABLE: Final[dict[str, Row]] = {
     **_hooks("out"),
     "in add": Row("in add {new} --room #{room}", "editor", About.ROOM_FOR_HOOK, writes=True),
     "in preview": Row("in preview slack sample", "viewer"),
-    "in replay": Row("in replay {in} {request}", "editor", About.HOOK, writes=True),
+    "in replay": Row("in replay {in} {request}", "editor", About.HOOK_RUN, writes=True),
     "out add": Row(
         "out add {new} --event sendMessage --room #{room} --url {url}", "editor", About.ROOM_FOR_HOOK, writes=True
     ),
     "out preview": Row("out preview {out} --text '!never mind'", "viewer", About.HOOK),
-    "out replay": Row("out replay {out} {call}", "editor", About.HOOK, writes=True),
+    "out replay": Row("out replay {out} {call}", "editor", About.HOOK_RUN, writes=True),
     "list": Row("list", "viewer"),
     "mute": Row("mute 1h {in}", "editor", About.HOOK, writes=True),
     "delivery list": Row("delivery list --out {dying}", "viewer", About.HOOK),

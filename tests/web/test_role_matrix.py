@@ -165,7 +165,8 @@ async def _letters(staged: Stage, tool: Receiver, bob: dict[str, str]) -> None:
             name=f"dying-{own}-{member}",
             org_id=services.directory.org,
             channels=(f"#{room.name}",),
-            created_by=(maker.id, maker.username),
+            # heard by somebody's who may hear everything: whose it is to be may not be in the room
+            created_by=(staged.other.id, staged.other.username),
             urls=(tool.url,),
             trigger_words=("!die",),
         )
@@ -182,7 +183,7 @@ async def _letters(staged: Stage, tool: Receiver, bob: dict[str, str]) -> None:
         fired = await store.event(found[0].event_seq)
         assert fired is not None
         staged.said = fired.body
-        off = replace(hook, enabled=False, version=hook.version + 1)
+        off = replace(hook, enabled=False, created_by=(maker.id, maker.username), version=hook.version + 1)
         await store.commit(Changes(put_hooks=(off,)))
         staged.dying[own, member] = off
         staged.letters[hook.id] = [f"dlv_{one.id}" for one in found]
