@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from handlers.http import Answered
 from handlers.masking import masked_text
+from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.payload import MASK, build_data
 from handlers.rocketchat.views import JsonObject, integration_view
 from handlers.targets import Target, parse_url
@@ -114,11 +115,6 @@ def _call(attempt: Attempt, url: str | None, data: JsonObject | None) -> JsonObj
         "ranPrepareScript": True,  # even without a script (§8)
         "url": url,
         "httpCallData": data,
-<<<<<<< HEAD
         "httpError": shown_error(attempt) if no_answer or not attempt.failed else None,
-        "httpResult": json.dumps(said, ensure_ascii=False) if said else None,
-=======
-        "httpError": attempt.error if no_answer or not attempt.failed else None,
-        "httpResult": json.dumps(attempt.response, ensure_ascii=False) if attempt.response and data else None,
->>>>>>> 940c5f8 (Hooks run with their maker's rights: who may be acted as, which rooms are reached and until when, in one place)
+        "httpResult": json.dumps(said, ensure_ascii=False) if said and data else None,
     }
