@@ -52,6 +52,12 @@ class Taken(StorageError):
     code = "storage-taken"
 
 
+class Stale(Taken):
+    """Somebody else changed this meanwhile; look at it again and repeat."""
+
+    code = "storage-stale"
+
+
 class Gone(StorageError):
     """Something this refers to was removed meanwhile."""
 

@@ -70,14 +70,15 @@ class Stage:
         await self.put_user(made)
         places = tuple(Member(room_id=place, user_id=made.id, joined_at=NOON) for place in member_of)
         if places:
-            await self.store.commit(Changes(put_members=places))
+            await self.store.commit(Changes(add_members=places))
             self.directory.clear()
         return made
 
     async def put_user(self, changed: User) -> None:
         """Store a user without any event."""
-        known = await self.store.user(changed.id) is not None
-        await self.store.commit(Changes(put_users=(changed,)) if known else Changes(new_users=(changed,)))
+        known = await self.store.user(changed.id)
+        put = () if known is None else (replace(changed, version=known.version + 1),)
+        await self.store.commit(Changes(put_users=put, new_users=() if known else (changed,)))
         self.directory.clear()
 
     async def incoming(self, actor: User = ANN, **changes: object) -> IncomingHook:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Protocol  # Any: bodies come back from the store as parsed JSON
 
 import structlog
@@ -30,6 +29,7 @@ from storage.records.delivery import Attempt, DeliveryState
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook, is_expired
 from storage.records.queue import Leased, Settle
+from storage.records.version import revised
 
 HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
@@ -267,13 +267,7 @@ class Deliver:
         cat = await self._directory.user(ROCKET_CAT)
         if not isinstance(current, OutgoingHook) or not current.enabled or cat is None:
             return NOTHING  # another attempt was first
-        disabled = replace(
-            current,
-            enabled=False,
-            version=current.version + 1,
-            updated_at=self._clock.now(),
-            updated_by=(cat.id, cat.username),
-        )
+        disabled = revised(current, enabled=False, updated_at=self._clock.now(), updated_by=(cat.id, cat.username))
         fact = self._fanout.plain(EventKind.INTEGRATION_CHANGED, cat, {"id": hook.id, "name": hook.name})
         told = await self._notices.disabled(disabled, host)
         return merge(Changes(put_hooks=(disabled,), facts=(fact,)), told)

@@ -151,7 +151,7 @@ class Accounts:
                 return LOGIN_FAILED
             expires_at = Millis(now + SESSION_MS)
             record = replace(self._record(user, token, TokenKind.SESSION, None), expires_at=expires_at)
-            await self._store.commit(Changes(put_tokens=(record,)))
+            await self._store.commit(Changes(new_tokens=(record,)))
         return Session(user=user, token=token, expires_at=expires_at)
 
     async def _resume(self, token: str) -> Session | LoginFailure:
@@ -184,7 +184,7 @@ class Accounts:
             return UNAUTHORIZED
         token = auth_token()
         try:
-            await self._commit(Changes(put_tokens=(self._record(user, token, TokenKind.PERSONAL, name),)))
+            await self._commit(Changes(new_tokens=(self._record(user, token, TokenKind.PERSONAL, name),)))
         except Taken:
             return NAME_TAKEN
         return token
@@ -199,7 +199,7 @@ class Accounts:
                 return old
             token = auth_token()
             fresh = self._record(user, token, TokenKind.PERSONAL, name)
-            await self._commit(Changes(put_tokens=(fresh,), drop_tokens=(old.hash,)))
+            await self._commit(Changes(new_tokens=(fresh,), drop_tokens=(old.hash,)))
         return token
 
     async def remove(self, user: User, name: str) -> Fault | None:

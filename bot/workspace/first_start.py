@@ -92,7 +92,7 @@ def _everything(owner: User, hook: IncomingHook, now: Millis) -> Changes:
     return Changes(
         new_users=(owner, cat),
         new_rooms=(general,),
-        put_members=(
+        add_members=(
             Member(room_id=GENERAL, user_id=owner.id, joined_at=now, is_owner=True),
             Member(room_id=GENERAL, user_id=ROCKET_CAT, joined_at=now),
         ),

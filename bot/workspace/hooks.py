@@ -33,6 +33,7 @@ from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
 from storage.records.user import User
+from storage.records.version import revised
 
 NOT_FOUND = Fault("No integration found.")
 WRONG_TYPE = Fault("Invalid integration type.")
@@ -246,14 +247,14 @@ class Hooks:
 
     def disable(self, hook: Hook, by: User, reason: str) -> Changes:
         """Return what switches a hook off: an answer 410 (§7.1), a posting user deactivated (decision 24)."""
-        off = replace(hook, enabled=False, updated_at=self._clock.now(), version=hook.version + 1)
+        off = revised(hook, enabled=False, updated_at=self._clock.now())
         return Changes(put_hooks=(off,), facts=(self._changed(off, by, reason=reason),))
 
     async def rename_room(self, old: str, new: str, actor: User) -> tuple[Hook, ...]:
         """Return the hooks that name a room, with its new name, for the commit that renames it (decision 25)."""
         now = self._clock.now()
         return tuple(
-            replace(found, updated_at=now, updated_by=(actor.id, actor.username), version=hook.version + 1)
+            revised(found, updated_at=now, updated_by=(actor.id, actor.username))
             for hook in await self._directory.hooks()
             if (found := with_room_renamed(hook, old, new)) != hook
         )
@@ -399,9 +400,7 @@ class Hooks:
 
     def _put(self, actor: User, hook: Hook) -> _Plan:
         """Stamp a changed hook and plan its writing."""
-        stamped = replace(
-            hook, updated_at=self._clock.now(), updated_by=(actor.id, actor.username), version=hook.version + 1
-        )
+        stamped = revised(hook, updated_at=self._clock.now(), updated_by=(actor.id, actor.username))
         return _Plan(stamped, Changes(put_hooks=(stamped,), facts=(self._changed(stamped, actor),)))
 
     # --- finding and writing ------------------------------------------------------------------------

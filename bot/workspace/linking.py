@@ -111,7 +111,7 @@ class Linking:
             user_id=user.id,
             linked_at=self._clock.now(),
         )
-        taken = Changes(pending_take=(PendingKey(PendingKind.LINK_CODE, written),), put_links=(link,))
+        taken = Changes(pending_take=(PendingKey(PendingKind.LINK_CODE, written),), add_links=(link,))
         try:
             await self._store.commit(merge(taken, also))
         except Spent:

@@ -3,15 +3,13 @@
 import asyncio
 from weakref import WeakValueDictionary
 
-from msgspec import structs
-
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import INVALID_CHANNEL, Posting
 from handlers.errors import Fault
 from handlers.message import MESSAGE_TOO_LONG
 from storage.clock import Clock
-from storage.errors import Gone
+from storage.errors import Gone, Stale
 from storage.ids import MessageId
 from storage.ports import Ledger
 from storage.ports import Messages as MessageStore
@@ -20,8 +18,10 @@ from storage.records.event import EventKind
 from storage.records.message import Message
 from storage.records.room import Room
 from storage.records.user import Role, User
+from storage.records.version import revised
 
 WRONG_ROOM = Fault("The room id provided does not match where the message is from.")
+CHANGED = Fault("Somebody else changed this message meanwhile; look at it again and repeat.")
 MOST_REACTIONS = 100
 """Different emoji one message may carry."""
 
@@ -69,9 +69,7 @@ class Messages:
         if len(text) > self._max_chars:
             return Fault(code=MESSAGE_TOO_LONG)
         now = self._clock.now()
-        edited = structs.replace(
-            message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now
-        )
+        edited = revised(message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now)
         author = await self._directory.user(message.user_id) or actor
         fact = await self._fanout.message(edited, room, author, edited=True)
         return await self._put(edited, fact)
@@ -109,7 +107,7 @@ class Messages:
         reactions = {key: value for key, value in reactions.items() if value}
         if len(reactions) > MOST_REACTIONS:
             return Fault("This message has too many different reactions.", "error-not-allowed")
-        changed = structs.replace(message, reactions=reactions, updated_at=self._clock.now())
+        changed = revised(message, reactions=reactions, updated_at=self._clock.now())
         shown = await self._fanout.message(changed, room, actor)
         fact = self._fanout.plain(EventKind.MESSAGE_REACTED, actor, shown.event.body, room)
         return await self._put(changed, fact)
@@ -123,6 +121,8 @@ class Messages:
             await self._ledger.commit(Changes(put_messages=(message,), facts=(fact,)))
         except Gone:
             return _not_found(message.id)
+        except Stale:
+            return CHANGED
         return message
 
     async def _mine(self, actor: User, room_id: str, message_id: str, what: str) -> tuple[Message, Room] | Fault:

@@ -170,8 +170,7 @@ class Posting:
         )
         members = tuple(Member(room_id=room.id, user_id=user, joined_at=now) for user in users)
         fact = self._fanout.plain(EventKind.ROOM_CHANGED, one, {"_id": room.id}, room)
-        # put, not new: two posts at once may both find that the room is missing
-        return room, Changes(put_rooms=(room,), put_members=members, facts=(fact,))
+        return room, Changes(add_rooms=(room,), add_members=members, facts=(fact,))
 
     async def _open(self, destination: str, poster: User, hook: Hook | None) -> _Place | None:
         """Return a place where nothing has to be made first; None when there is more to look at."""
@@ -215,7 +214,7 @@ class Posting:
         """Return what makes a user a member of a room."""
         now = self._clock.now()
         fact: Fact = await self._fanout.room(EventKind.ROOM_JOINED, room, user, at=now)
-        return Changes(put_members=(Member(room_id=room.id, user_id=user.id, joined_at=now),), facts=(fact,))
+        return Changes(add_members=(Member(room_id=room.id, user_id=user.id, joined_at=now),), facts=(fact,))
 
     async def _has_thread(self, room: Room, thread_id: str) -> bool:
         parent = await self._messages.message(MessageId(thread_id))

@@ -20,12 +20,13 @@ from storage.records.event import EventKind
 from storage.records.integration import Hook
 from storage.records.room import Member, Room, RoomKind, direct_room_id
 from storage.records.user import Role, User
+from storage.records.version import revised
 
 RenamedHooks = Callable[[str, str, User], Awaitable[Sequence[Hook]]]
 """Finds the hooks that name a room and returns them with its new name (decision 25)."""
 
 MOST_TRIES = 5
-"""Times a rename is tried while somebody changes the hooks that follow it."""
+"""Times a change is tried while somebody else, maybe another process, changes the room or the hooks that name it."""
 
 _NAME = re.compile(r"[0-9A-Za-z_.-]{1,120}")
 
@@ -58,7 +59,7 @@ class Rooms:
         self._renamed_hooks = renamed_hooks
         self._stops = Stops(directory, fanout)
         self._turn = asyncio.Lock()
-        """Lets one change in at a time: each writes the whole room it has read."""
+        """Lets one change in at a time: each puts the room it has read, and only one of two such puts is written."""
 
     async def create(
         self,
@@ -89,7 +90,7 @@ class Rooms:
         for user in members:
             places.setdefault(user.id, Member(room_id=room.id, user_id=user.id, joined_at=now))
         fact = await self._fanout.room(EventKind.ROOM_CREATED, room, actor, at=now, new_with=len(places))
-        changes = Changes(new_rooms=(room,), put_members=tuple(places.values()), facts=(fact,))
+        changes = Changes(new_rooms=(room,), add_members=tuple(places.values()), facts=(fact,))
         try:
             await self._ledger.commit(merge(changes, also))
         except Taken:
@@ -147,8 +148,7 @@ class Rooms:
 
     async def archive(self, actor: User, room: Room, *, archived: bool, also: Changes = NOTHING) -> Room | Fault:
         """Close a room for messages, or open it again; `also` is written with it or not at all."""
-        async with self._turn:
-            return await self._archive(actor, await self._now(room), archived=archived, also=also)
+        return await self._changing(room, lambda now: self._archive(actor, now, archived=archived, also=also))
 
     async def _archive(self, actor: User, room: Room, *, archived: bool, also: Changes) -> Room | Fault:
         if not await self.manages(actor, room):
@@ -164,8 +164,7 @@ class Rooms:
 
     async def rename(self, actor: User, room: Room, name: str) -> Room | Fault:
         """Give a room another name; hooks that name it follow in the same transaction (decision 25)."""
-        async with self._turn:
-            return await self._rename(actor, await self._now(room), name)
+        return await self._changing(room, lambda now: self._rename(actor, now, name))
 
     async def _rename(self, actor: User, room: Room, name: str) -> Room | Fault:
         if not await self.manages(actor, room):
@@ -176,17 +175,6 @@ class Rooms:
         fault = await self._name_fault(name, besides=room)
         if fault:
             return fault
-        for _ in range(MOST_TRIES):
-            try:
-                return await self._put_renamed(actor, room, name)
-            except Taken:  # the name, or a hook that somebody changed meanwhile, maybe another process: look again
-                self._directory.clear()
-                fault = await self._name_fault(name, besides=room)
-                if fault:
-                    return fault
-        return Fault("The webhooks of this room are being changed; try again.", "error-not-allowed")
-
-    async def _put_renamed(self, actor: User, room: Room, name: str) -> Room:
         hooks = await self._renamed_hooks(room.name or "", name, actor)
         facts = tuple(
             self._fanout.plain(EventKind.INTEGRATION_CHANGED, actor, {"id": hook.id, "name": hook.name})
@@ -197,8 +185,7 @@ class Rooms:
 
     async def set_read_only(self, actor: User, room: Room, *, read_only: bool) -> Room | Fault:
         """Let only owners and admins post, or everybody again."""
-        async with self._turn:
-            return await self._set_read_only(actor, await self._now(room), read_only=read_only)
+        return await self._changing(room, lambda now: self._set_read_only(actor, now, read_only=read_only))
 
     async def _set_read_only(self, actor: User, room: Room, *, read_only: bool) -> Room | Fault:
         if not await self.manages(actor, room):
@@ -208,9 +195,15 @@ class Rooms:
             return Fault(f"The {kind} read only setting is the same as what it would be changed to.")
         return await self._put(actor, replace(room, read_only=read_only, updated_at=self._clock.now()))
 
-    async def _now(self, room: Room) -> Room:
-        """Return a room as it is after the change before this one."""
-        return await self._directory.room(room.id) or room
+    async def _changing(self, room: Room, change: Callable[[Room], Awaitable[Room | Fault]]) -> Room | Fault:
+        """Change a room as it is after the change before this one; look again when somebody else was faster."""
+        async with self._turn:
+            for _ in range(MOST_TRIES):
+                try:
+                    return await change(await self._directory.room(room.id) or room)
+                except Taken:  # the room, its new name, or a hook that names it
+                    self._directory.clear()
+        return Fault("This room, or a webhook that names it, is being changed; try again.", "error-not-allowed")
 
     async def manages(self, actor: User, room: Room) -> bool:
         """Tell whether a user may change a room: its owners, and admins of the workspace."""
@@ -228,6 +221,7 @@ class Rooms:
         facts: tuple[Fact, ...] = (),
         also: Changes = NOTHING,
     ) -> Room:
+        room = revised(room)
         changed = self._fanout.plain(EventKind.ROOM_CHANGED, actor, {"_id": room.id, "name": room.name}, room)
         await self._ledger.commit(merge(also, Changes(put_rooms=(room,), put_hooks=hooks, facts=(*facts, changed))))
         return room

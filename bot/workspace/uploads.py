@@ -20,13 +20,14 @@ from handlers.errors import Fault
 from handlers.message import MESSAGE_TOO_LONG
 from storage import ports
 from storage.clock import Clock, Millis
-from storage.errors import StorageFull, Unavailable
+from storage.errors import Gone, Stale, StorageFull, Unavailable
 from storage.ids import ALPHABET, random_text
 from storage.records.changes import Changes, merge
 from storage.records.message import Message
 from storage.records.room import Room
 from storage.records.upload import Upload
 from storage.records.user import User
+from storage.records.version import revised
 
 CONFIRM_WITHIN_MS = 24 * 60 * 60 * 1000
 IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -111,7 +112,7 @@ class Uploads:
             written = await self._write(self.path(upload), chunks)
             if written is not None:
                 size, head = written
-                upload = replace(upload, size=size, type=sniff(head))
+                upload = revised(upload, size=size, type=sniff(head))
                 await self._store.commit(Changes(put_uploads=(upload,)))
                 return upload
         except OSError as error:
@@ -140,8 +141,11 @@ class Uploads:
             return prepared
         [message], [room] = prepared.messages, prepared.rooms
         fact = await self._fanout.file(message, room, sender)
-        shown = Changes(put_uploads=(replace(upload, confirmed=True),), facts=(fact,))
-        await self._store.commit(merge(prepared.changes, shown))
+        shown = Changes(put_uploads=(revised(upload, confirmed=True),), facts=(fact,))
+        try:
+            await self._store.commit(merge(prepared.changes, shown))
+        except (Stale, Gone):  # shown or swept a moment ago
+            return INVALID_FILE
         return message
 
     async def confirm(
@@ -199,7 +203,7 @@ class Uploads:
                 confirmed=False,
                 created_at=self._clock.now(),
             )
-            await self._store.commit(Changes(put_uploads=(upload,)))
+            await self._store.commit(Changes(new_uploads=(upload,)))
             return upload
 
     async def _write(self, path: Path, chunks: AsyncIterator[bytes]) -> tuple[int, bytes] | None:

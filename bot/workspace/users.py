@@ -22,6 +22,7 @@ from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import Hook
 from storage.records.user import Role, User
+from storage.records.version import revised
 
 INVALID_USER = Fault("Invalid user", "error-invalid-user")
 NO_NEW_OWNER = Fault(
@@ -319,13 +320,7 @@ class Users:
         """Return the enabled hooks that post as a user, disabled; each outgoing one holds its queue (decision 14)."""
         now = self._clock.now()
         return tuple(
-            replace(
-                hook,
-                enabled=False,
-                updated_at=now,
-                updated_by=(actor.id, actor.username),
-                version=hook.version + 1,
-            )
+            revised(hook, enabled=False, updated_at=now, updated_by=(actor.id, actor.username))
             for hook in await self.posting_as(poster)
             if hook.enabled
         )
@@ -346,6 +341,7 @@ class Users:
         self, actor: User, user: User, also: Changes = NOTHING, *, ends_sessions: bool = False
     ) -> User | Fault:
         # another process learns from the fact that it has sockets to close (decisions 22, 28)
+        user = revised(user)
         body = {"user": user_view(user), "sessions_ended": ends_sessions}
         fact: Fact = self._fanout.plain(EventKind.USER_CHANGED, actor, body)
         put = await self._commit(user, merge(Changes(put_users=(user,), facts=(fact,)), also))

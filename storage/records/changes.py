@@ -54,8 +54,10 @@ class PreviousCall(Struct, frozen=True, kw_only=True, gc=False, array_like=True)
 class Changes(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What to write; every field is a list of records of one kind.
 
-    `new_*` must not exist yet, `put_*` insert or replace, `drop_*` remove. Messages and hooks that are `put` must
-    exist: an edit does not bring back what was deleted meanwhile.
+    `new_*` must not exist yet. `put_*` replace what is there, whole: each carries its version after the change, and
+    fails as Stale unless the stored version is the one before, as Gone when nothing is there; so no change undoes
+    another, and none brings back what was deleted. `add_*` are there afterwards, whether they were before or not.
+    `drop_*` remove.
     """
 
     dedup: Dedup | None = None
@@ -69,15 +71,18 @@ class Changes(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     put_users: tuple[User, ...] = ()
     new_rooms: tuple[Room, ...] = ()
     put_rooms: tuple[Room, ...] = ()
-    put_members: tuple[Member, ...] = ()
+    add_rooms: tuple[Room, ...] = ()
+    """One that is there stays as it is: two posts at once may both find that a direct room is missing."""
+    add_members: tuple[Member, ...] = ()
     """A member may become an owner; the fact that somebody joined who was in already is left out."""
     drop_members: tuple[tuple[RoomId, UserId], ...] = ()
     new_hooks: tuple[Hook, ...] = ()
     put_hooks: tuple[Hook, ...] = ()
-    """Each carries the version after the change; a stored version that is not one less is a conflict."""
+    """One that was removed is Stale, too."""
     drop_hooks: tuple[IntegrationId, ...] = ()
-    put_tokens: tuple[Token, ...] = ()
+    new_tokens: tuple[Token, ...] = ()
     drop_tokens: tuple[bytes, ...] = ()
+    new_uploads: tuple[Upload, ...] = ()
     put_uploads: tuple[Upload, ...] = ()
     drop_uploads: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
@@ -94,10 +99,11 @@ class Changes(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     audit: tuple[AuditRow, ...] = ()
     new_workspaces: tuple[Workspace, ...] = ()
     put_workspaces: tuple[Workspace, ...] = ()
-    """Must exist, like hooks that are put; a name or team that is in use is Taken."""
+    """A name or team that is in use is Taken."""
     drop_workspaces: tuple[WorkspaceId, ...] = ()
     """Their links go with them."""
-    put_links: tuple[AccountLink, ...] = ()
+    add_links: tuple[AccountLink, ...] = ()
+    """An account that is bound to somebody is bound anew."""
     drop_links: tuple[tuple[WorkspaceId, str], ...] = ()
     previous_call: PreviousCall | None = None
 

@@ -40,3 +40,5 @@ class Message(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """How many hooks this message has come through; ends loops (decision 46)."""
     notice: bool = False
     """Said by the server itself: no outgoing hook hears of it, so that none is called about its own failures."""
+    version: int = 1
+    """Grows with every change; a change of an older version is refused."""

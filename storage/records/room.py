@@ -32,6 +32,8 @@ class Room:
     """The participants of a direct room; empty for the others."""
     created_at: Millis
     updated_at: Millis
+    version: int = 1
+    """Grows with every change; a change of an older version is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

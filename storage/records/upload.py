@@ -20,3 +20,5 @@ class Upload:
     """The sniffed media type; what the sender claimed does not count."""
     confirmed: bool
     created_at: Millis
+    version: int = 1
+    """Grows with every change; a change of an older version is refused."""

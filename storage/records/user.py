@@ -44,6 +44,8 @@ class User:
     active: bool = True
     created_at: Millis
     password_hash: str | None = None
+    version: int = 1
+    """Grows with every change; a change of an older version is refused."""
 
 
 class TokenKind(StrEnum):

@@ -37,3 +37,5 @@ class Workspace:
     unlinked_viewer: bool = False
     """Whether accounts that are not linked may do what viewers may (decision 60)."""
     created_at: Millis
+    version: int = 1
+    """Grows with every change; a change of an older version is refused."""

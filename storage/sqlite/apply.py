@@ -9,16 +9,18 @@ from operator import attrgetter
 from msgspec import structs
 
 from storage.clock import Clock
-from storage.errors import Gone, Taken
+from storage.errors import Stale
 from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, UserId, timed_id
 from storage.records.changes import Changes, Committed, Dedup, PreviousCall
 from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook
 from storage.records.message import Message
+from storage.records.user import User
 from storage.sqlite import audits, connected, pendings, rows
 from storage.sqlite.bulk import insert_rows
 from storage.sqlite.lanes import Lanes
+from storage.sqlite.single import insert, put
 from storage.vault import Vault
 
 REQUESTS_KEPT = 200
@@ -57,24 +59,6 @@ _OF_COMMANDS = attrgetter(
 """What only commands write: asked for at once, because most units are posts."""
 
 
-def insert(table: str, names: str, *, replacing: str = "") -> str:
-    """Return an INSERT with a mark for each column; `replacing` names the key whose row gives way."""
-    marks = ", ".join("?" * len(names.split(",")))
-    statement = f"INSERT INTO {table} ({names}) VALUES ({marks})"
-    if replacing:
-        keys = {key.strip() for key in replacing.split(",")}
-        own = [name.strip() for name in names.split(",") if name.strip() not in keys]
-        updates = ", ".join(f"{name} = excluded.{name}" for name in own)
-        statement += f" ON CONFLICT ({replacing}) DO UPDATE SET {updates}"
-    return statement
-
-
-_MESSAGE_EDIT_SQL = (
-    f"UPDATE message SET ({rows.MESSAGE_COLUMNS}) = ({', '.join('?' * len(rows.MESSAGE_COLUMNS.split(',')))})"
-    " WHERE id = ?"
-)
-
-
 class Applier:
     """Applies changes on the writing connection; belongs to the writing thread."""
 
@@ -91,7 +75,7 @@ class Applier:
         self._request_numbers.clear()
 
     def apply(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed]:
-        """Write the units; raise Taken or Gone when what they build on is not as expected."""
+        """Write the units; raise Taken, Stale or Gone when what they build on is not as expected."""
         results = self._repetitions(connection, units)
         written = [(place, unit) for place, unit in enumerate(units) if results[place] is None]
         inside = self._write_records(connection, [unit for _, unit in written])
@@ -143,18 +127,20 @@ class Applier:
         for unit in units:
             if not any(_RECORDS(unit)):
                 continue
-            for replacing, users in (("", unit.new_users), ("id", unit.put_users)):
-                for user in users:
-                    connection.execute(insert("user", rows.USER_COLUMNS, replacing=replacing), rows.user_row(user))
-                    connection.execute("DELETE FROM user_email WHERE user_id = ?", (user.id,))
-                    connection.executemany(
-                        "INSERT INTO user_email (email, user_id) VALUES (?, ?)",
-                        [(email, user.id) for email in user.emails],
-                    )
-            for replacing, rooms in (("", unit.new_rooms), ("id", unit.put_rooms)):
-                for room in rooms:
-                    connection.execute(insert("room", rows.ROOM_COLUMNS, replacing=replacing), rows.room_row(room))
-            for member in unit.put_members:
+            for user in unit.new_users:
+                connection.execute(insert("user", rows.USER_COLUMNS), rows.user_row(user))
+            for user in unit.put_users:
+                put(connection, "user", rows.USER_COLUMNS, rows.user_row(user), user)
+            for user in (*unit.new_users, *unit.put_users):
+                self._write_emails(connection, user)
+            for room in unit.new_rooms:
+                connection.execute(insert("room", rows.ROOM_COLUMNS), rows.room_row(room))
+            for room in unit.put_rooms:
+                put(connection, "room", rows.ROOM_COLUMNS, rows.room_row(room), room)
+            for room in unit.add_rooms:
+                statement = f"{insert('room', rows.ROOM_COLUMNS)} ON CONFLICT (id) DO NOTHING"
+                connection.execute(statement, rows.room_row(room))
+            for member in unit.add_members:
                 place = (member.room_id, member.user_id)
                 if connection.execute("SELECT 1 FROM member WHERE room_id = ? AND user_id = ?", place).fetchone():
                     inside.add(place)
@@ -173,16 +159,25 @@ class Applier:
                 self._drop_hook(connection, hook_id)
             # dropped first: a regenerated token takes over the name of the old one
             connection.executemany("DELETE FROM token WHERE hash = ?", [(key,) for key in unit.drop_tokens])
-            for token in unit.put_tokens:
-                connection.execute(insert("token", rows.TOKEN_COLUMNS, replacing="hash"), rows.token_row(token))
+            for token in unit.new_tokens:
+                connection.execute(insert("token", rows.TOKEN_COLUMNS), rows.token_row(token))
+            for upload in unit.new_uploads:
+                connection.execute(insert("upload", rows.UPLOAD_COLUMNS), rows.upload_row(upload))
             for upload in unit.put_uploads:
-                connection.execute(insert("upload", rows.UPLOAD_COLUMNS, replacing="id"), rows.upload_row(upload))
+                put(connection, "upload", rows.UPLOAD_COLUMNS, rows.upload_row(upload), upload)
             connection.executemany("DELETE FROM upload WHERE id = ?", [(key,) for key in unit.drop_uploads])
             if any(_OF_COMMANDS(unit)):
                 connected.write(connection, self._vault, unit)
                 pendings.write(connection, self._vault, unit, self._clock.now())
                 audits.append(connection, unit.audit)
         return inside
+
+    @staticmethod
+    def _write_emails(connection: sqlite3.Connection, user: User) -> None:
+        connection.execute("DELETE FROM user_email WHERE user_id = ?", (user.id,))
+        connection.executemany(
+            "INSERT INTO user_email (email, user_id) VALUES (?, ?)", [(email, user.id) for email in user.emails]
+        )
 
     def _write_hook(self, connection: sqlite3.Connection, hook: Hook, *, new: bool) -> None:
         row = rows.hook_row(hook, self._vault)
@@ -197,7 +192,7 @@ class Applier:
                 (*row[3:], hook.id, hook.version - 1),
             )
             if cursor.rowcount == 0:
-                raise Taken("Somebody else changed this integration meanwhile; look at it again and repeat.")
+                raise Stale("Somebody else changed this integration meanwhile; look at it again and repeat.")
             connection.execute("DELETE FROM integration_scope WHERE integration_id = ?", (hook.id,))
             connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
             previous = hook.previous_token if isinstance(hook, IncomingHook) else None
@@ -245,9 +240,7 @@ class Applier:
         self._count(connection, new)
         for _, unit in units:
             for message in unit.put_messages:
-                row = rows.message_row(message)
-                if connection.execute(_MESSAGE_EDIT_SQL, (*row, message.id)).rowcount == 0:
-                    raise Gone("This message was deleted meanwhile.")
+                put(connection, "message", rows.MESSAGE_COLUMNS, rows.message_row(message), message)
             for message_id in unit.drop_messages:
                 self._drop_message(connection, message_id)
 

@@ -4,39 +4,32 @@ import sqlite3
 from dataclasses import fields
 
 from storage.clock import Millis
-from storage.errors import Gone
 from storage.ids import OrgId, UserId, WorkspaceId
 from storage.plain_json import read, write_bytes
 from storage.records.account import AccountLink
 from storage.records.changes import Changes
 from storage.records.workspace import Workspace, WorkspaceKind
 from storage.sqlite.rows import Row, columns
+from storage.sqlite.single import insert, put
 from storage.vault import Vault
 
 Connection = sqlite3.Connection
 
-_WORKSPACE = "id, org_id, kind, name, team_id, unlinked_viewer, created_at, sealed"
+_WORKSPACE = "id, org_id, kind, name, team_id, unlinked_viewer, created_at, version, sealed"
 _LINK = columns(fields(AccountLink))
 
 
 def write(connection: Connection, vault: Vault, unit: Changes) -> None:
-    """Write what a unit says of workspaces and links; raise Gone when a workspace it changes is not there."""
+    """Write what a unit says of workspaces and links; raise Stale or Gone as `put` does."""
     for workspace in unit.new_workspaces:
-        connection.execute(
-            f"INSERT INTO workspace ({_WORKSPACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(workspace, vault)
-        )
+        connection.execute(insert("workspace", _WORKSPACE), _row(workspace, vault))
     for workspace in unit.put_workspaces:
-        row = _row(workspace, vault)
-        changed = connection.execute(
-            f"UPDATE workspace SET ({_WORKSPACE}) = (?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?", (*row, workspace.id)
-        )
-        if changed.rowcount == 0:
-            raise Gone
+        put(connection, "workspace", _WORKSPACE, _row(workspace, vault), workspace)
     for workspace_id in unit.drop_workspaces:
         connection.execute("DELETE FROM workspace WHERE id = ?", (workspace_id,))
     for pair in unit.drop_links:
         connection.execute("DELETE FROM account_link WHERE workspace_id = ? AND external_id = ?", pair)
-    for link in unit.put_links:
+    for link in unit.add_links:
         connection.execute(
             f"INSERT INTO account_link ({_LINK}) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " external_name = excluded.external_name, user_id = excluded.user_id, linked_at = excluded.linked_at",
@@ -85,7 +78,7 @@ def _row(one: Workspace, vault: Vault) -> Row:
     secrets = write_bytes([one.secret, one.bot_token, one.base_url])
     return (
         one.id, one.org_id, one.kind.value, one.name, one.team_id, one.unlinked_viewer, one.created_at,
-        vault.seal(secrets, _identity(one.id)),
+        one.version, vault.seal(secrets, _identity(one.id)),
     )  # fmt: skip
 
 
@@ -95,6 +88,7 @@ def _from(row: sqlite3.Row, vault: Vault) -> Workspace:
         id=WorkspaceId(row["id"]), org_id=OrgId(row["org_id"]), kind=WorkspaceKind(row["kind"]), name=row["name"],
         team_id=row["team_id"], secret=secret, bot_token=bot_token, base_url=base_url,
         unlinked_viewer=bool(row["unlinked_viewer"]), created_at=Millis(row["created_at"]),
+        version=row["version"],
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def user_row(user: User) -> Row:
     return (
         user.id, user.org_id, user.username, user.name, write(user.emails), user.role.value, user.is_bot,
         user.type, write(sorted(user.granted)), write(sorted(user.denied)), user.active, user.created_at,
-        user.password_hash,
+        user.password_hash, user.version,
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def user_from(row: sqlite3.Row) -> User:
         emails=tuple(read(row["emails"])), role=Role(row["role"]), is_bot=bool(row["is_bot"]),
         type=row["type"], granted=frozenset(read(row["granted"])),
         denied=frozenset(read(row["denied"])), active=bool(row["active"]),
-        created_at=Millis(row["created_at"]), password_hash=row["password_hash"],
+        created_at=Millis(row["created_at"]), password_hash=row["password_hash"], version=row["version"],
     )  # fmt: skip
 
 
@@ -91,6 +91,7 @@ def room_row(room: Room) -> Row:
     return (
         room.id, room.org_id, room.kind.value, room.name, room.owner_id, room.topic, room.description,
         room.read_only, room.archived, write(room.direct_users), room.created_at, room.updated_at,
+        room.version,
     )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def room_from(row: sqlite3.Row) -> Room:
         owner_id=row["owner_id"], topic=row["topic"], description=row["description"],
         read_only=bool(row["read_only"]), archived=bool(row["archived"]),
         direct_users=tuple(read(row["direct_users"])), created_at=Millis(row["created_at"]),
-        updated_at=Millis(row["updated_at"]),
+        updated_at=Millis(row["updated_at"]), version=row["version"],
     )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def member_from(row: sqlite3.Row) -> Member:
 def upload_row(upload: Upload) -> Row:
     return (
         upload.id, upload.org_id, upload.room_id, upload.user_id, upload.name, upload.size, upload.type,
-        upload.confirmed, upload.created_at,
+        upload.confirmed, upload.created_at, upload.version,
     )  # fmt: skip
 
 
@@ -122,14 +123,14 @@ def upload_from(row: sqlite3.Row) -> Upload:
     return Upload(
         id=row["id"], org_id=OrgId(row["org_id"]), room_id=RoomId(row["room_id"]),
         user_id=UserId(row["user_id"]), name=row["name"], size=row["size"], type=row["type"],
-        confirmed=bool(row["confirmed"]), created_at=Millis(row["created_at"]),
+        confirmed=bool(row["confirmed"]), created_at=Millis(row["created_at"]), version=row["version"],
     )  # fmt: skip
 
 
 # --- messages and events ----------------------------------------------------------------------------
 
-MESSAGE_COLUMNS = "id, org_id, room_id, at, user_id, thread_id, text, body, updated_at"
-_MESSAGE_OWN = ("id", "org_id", "room_id", "at", "user_id", "thread_id", "text", "updated_at")
+MESSAGE_COLUMNS = "id, org_id, room_id, at, user_id, thread_id, text, body, updated_at, version"
+_MESSAGE_OWN = ("id", "org_id", "room_id", "at", "user_id", "thread_id", "text", "updated_at", "version")
 _IN_BODY = [field for field in structs.fields(Message) if field.name not in _MESSAGE_OWN]
 _body_of = attrgetter(*(field.name for field in _IN_BODY))
 _Body = msgspec.defstruct(
@@ -149,7 +150,7 @@ _Body = msgspec.defstruct(
 def message_row(message: Message) -> Row:
     return (
         message.id, message.org_id, message.room_id, message.at, message.user_id, message.thread_id,
-        message.text, write_struct(_Body(*_body_of(message))), message.updated_at,
+        message.text, write_struct(_Body(*_body_of(message))), message.updated_at, message.version,
     )  # fmt: skip
 
 
@@ -163,7 +164,7 @@ def message_from(row: sqlite3.Row) -> Message:
     return Message(
         id=MessageId(row["id"]), org_id=OrgId(row["org_id"]), room_id=RoomId(row["room_id"]),
         at=Millis(row["at"]), user_id=UserId(row["user_id"]), thread_id=row["thread_id"],
-        text=row["text"], updated_at=Millis(row["updated_at"]), **body,
+        text=row["text"], updated_at=Millis(row["updated_at"]), version=row["version"], **body,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ CREATE TABLE user (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id),
   username TEXT NOT NULL COLLATE NOCASE UNIQUE, name TEXT NOT NULL, emails TEXT NOT NULL,
   role TEXT NOT NULL, is_bot INTEGER NOT NULL, type TEXT NOT NULL, granted TEXT NOT NULL, denied TEXT NOT NULL,
-  active INTEGER NOT NULL, created_at INTEGER NOT NULL, password_hash TEXT) STRICT;
+  active INTEGER NOT NULL, created_at INTEGER NOT NULL, password_hash TEXT, version INTEGER NOT NULL) STRICT;
 CREATE TABLE user_email (email TEXT PRIMARY KEY COLLATE NOCASE, user_id TEXT NOT NULL REFERENCES user(id)) STRICT;
 CREATE TABLE token (
   hash BLOB PRIMARY KEY, user_id TEXT NOT NULL REFERENCES user(id), kind TEXT NOT NULL, name TEXT,
@@ -23,7 +23,7 @@ CREATE TABLE room (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id), kind TEXT NOT NULL,
   name TEXT COLLATE NOCASE UNIQUE, owner_id TEXT, topic TEXT NOT NULL, description TEXT NOT NULL,
   read_only INTEGER NOT NULL, archived INTEGER NOT NULL, direct_users TEXT NOT NULL,
-  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL,
   messages INTEGER NOT NULL DEFAULT 0, last_message_at INTEGER) STRICT;
 CREATE TABLE member (
   room_id TEXT NOT NULL REFERENCES room(id), user_id TEXT NOT NULL REFERENCES user(id),
@@ -32,7 +32,7 @@ CREATE INDEX member_by_user ON member(user_id);
 CREATE TABLE message (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, org_id TEXT NOT NULL, room_id TEXT NOT NULL REFERENCES room(id),
   at INTEGER NOT NULL, user_id TEXT NOT NULL REFERENCES user(id), thread_id TEXT, text TEXT NOT NULL,
-  body TEXT NOT NULL, updated_at INTEGER NOT NULL, event_seq INTEGER) STRICT;
+  body TEXT NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, event_seq INTEGER) STRICT;
 CREATE INDEX message_by_room ON message(room_id, at, seq);
 CREATE INDEX message_by_thread ON message(thread_id) WHERE thread_id IS NOT NULL;
 CREATE TABLE event (
@@ -93,7 +93,8 @@ CREATE INDEX attempt_by_message ON attempt(message_id) WHERE message_id IS NOT N
 CREATE TABLE removed (integration_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, room_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
-  size INTEGER NOT NULL, type TEXT NOT NULL, confirmed INTEGER NOT NULL, created_at INTEGER NOT NULL) STRICT;
+  size INTEGER NOT NULL, type TEXT NOT NULL, confirmed INTEGER NOT NULL, created_at INTEGER NOT NULL,
+  version INTEGER NOT NULL) STRICT;
 CREATE INDEX upload_by_user ON upload(user_id);
 CREATE TABLE pending (
   seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, key_hash BLOB NOT NULL, user_id TEXT, place TEXT NOT NULL,
@@ -113,7 +114,7 @@ CREATE INDEX audit_by_object_name ON audit(org_id, object_name COLLATE NOCASE);
 CREATE TABLE workspace (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id), kind TEXT NOT NULL,
   name TEXT NOT NULL COLLATE NOCASE, team_id TEXT NOT NULL, unlinked_viewer INTEGER NOT NULL,
-  created_at INTEGER NOT NULL, sealed BLOB NOT NULL,
+  created_at INTEGER NOT NULL, version INTEGER NOT NULL, sealed BLOB NOT NULL,
   UNIQUE (org_id, name), UNIQUE (org_id, kind, team_id)) STRICT;
 CREATE TABLE account_link (
   workspace_id TEXT NOT NULL REFERENCES workspace(id) ON DELETE CASCADE, external_id TEXT NOT NULL,

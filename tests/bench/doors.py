@@ -49,7 +49,7 @@ async def connect(store: Store, org: OrgId) -> None:
             )
         )
         links.append(AccountLink(workspace_id=own, external_id=sent.user_id, user_id=owner.id, linked_at=now))
-    await store.commit(Changes(new_workspaces=tuple(workspaces), put_links=tuple(links)))
+    await store.commit(Changes(new_workspaces=tuple(workspaces), add_links=tuple(links)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ async def add_rooms(store: Store, org: OrgId, names: Sequence[str]) -> None:
         for name in names
     ]
     members = [Member(room_id=room.id, user_id=ROCKET_CAT, joined_at=now) for room in rooms]
-    await store.commit(Changes(new_rooms=tuple(rooms), put_members=tuple(members)))
+    await store.commit(Changes(new_rooms=tuple(rooms), add_members=tuple(members)))
 
 
 def facts(store: Store, event: NewEvent, hooks: Sequence[OutgoingHook], count: int) -> tuple[Fact, ...]:

@@ -13,6 +13,7 @@ from handlers.outgoing.scopes import hook_scopes
 from storage.ids import UserId
 from storage.records.changes import Changes, Fact
 from storage.records.event import Event, EventKind, NewEvent
+from storage.records.version import revised
 from storage.sqlite.store import SqliteStore, open_store
 from storage.vault import Vault
 from tests.clock import ManualClock
@@ -60,7 +61,9 @@ def fact(kind: EventKind) -> Fact:
 
 async def rename(watched: Watched, name: str) -> None:
     """Give Ann another display name."""
-    await watched.store.commit(Changes(put_users=(user(name=name),), facts=(fact(EventKind.USER_CHANGED),)))
+    ann = await watched.store.user(user().id)
+    assert ann is not None
+    await watched.store.commit(Changes(put_users=(revised(ann, name=name),), facts=(fact(EventKind.USER_CHANGED),)))
 
 
 async def test_a_change_is_seen_at_once(watched: Watched, directory: Directory) -> None:

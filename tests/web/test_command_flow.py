@@ -146,7 +146,7 @@ async def test_who_somebody_is_says_the_link(server: Server) -> None:
     assert (await _run(server, "in list", nobody)).code == "forbidden"
     assert (await _run(server, "help", nobody)).code == "ok"
     link = AccountLink(workspace_id=workspace.id, external_id="U1", user_id=owner.id, linked_at=Millis(0))
-    await server.services.store.commit(Changes(put_links=(link,)))
+    await server.services.store.commit(Changes(add_links=(link,)))
     assert await flow.who(workspace, "U1") == owner
     assert "Connected chats: 1" in (await _run(server, "status", owner)).text
 

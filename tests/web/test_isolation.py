@@ -212,7 +212,7 @@ async def shared(server: Server) -> AsyncIterator[Server]:
         for place in (PUBLIC, PRIVATE)
         for user in (STRANGER.id, caller)
     )
-    await store.commit(Changes(put_members=inside, new_messages=(MESSAGE,), put_uploads=(UPLOAD,), put_tokens=(token,)))
+    await store.commit(Changes(add_members=inside, new_messages=(MESSAGE,), new_uploads=(UPLOAD,), new_tokens=(token,)))
     (server.services.folder / "uploads" / UPLOAD.id).write_bytes(b"their")
     server.services.directory.clear()
     before = await stored(server)

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from handlers.errors import Fault
 from handlers.permissions import MANAGE_OUTGOING, MANAGE_OWN_OUTGOING
@@ -13,6 +12,7 @@ from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
 from storage.records.event import EventKind
 from storage.records.user import User
+from storage.records.version import revised
 from tests.clock import ManualClock
 from tests.delivering import HOOK, OWNER, Bench, Receiver, answering, delivering, receiving, retrying
 from tests.records import incoming, user
@@ -45,7 +45,7 @@ async def entry_id(bench: Bench) -> str:
 async def test_replay_calls_with_the_message_as_it_is_now(bench: Bench, receiver: Receiver) -> None:
     """A replay is a delivery of its own: same address and event, today's text, an entry of its own."""
     said = await bench.message(str(receiver.bodies[0]["message_id"]))
-    edited = structs.replace(said, text="!deploy again")
+    edited = revised(said, text="!deploy again")
     fact = bench.fanout.plain(EventKind.MESSAGE_DELETED, OWNER, {})
     await bench.store.commit(Changes(put_messages=(edited,), facts=(fact,)))
     assert await bench.replay.replay(OWNER, HOOK, await entry_id(bench)) is None

@@ -83,8 +83,10 @@ class Stage:
                 request=kept, facts=(Fact(event=event(org_id=org, room_id=room.id, body=self.said), stopped=(call,)),)
             )
         )
+        now = [(one, await store.room(one.id)) for one in self.rooms.values()]
+        rooms = tuple(replace(one, version=found.version + 1) for one, found in now if found is not None)
         links = (AccountLink(workspace_id=self.chat.id, external_id="U1", user_id=self.me.id, linked_at=NOON),)
-        await store.commit(Changes(put_links=links, put_rooms=tuple(self.rooms.values())))
+        await store.commit(Changes(add_links=links, put_rooms=rooms))
         services.directory.clear()
         dying = self.dying[own, member]
         letters = self.letters[dying.id] or ["dlv_0"]

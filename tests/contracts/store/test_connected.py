@@ -11,6 +11,7 @@ from storage.ids import ROCKET_CAT, OrgId, WorkspaceId
 from storage.ports import Store
 from storage.records.account import AccountLink
 from storage.records.changes import Changes
+from storage.records.version import revised
 from storage.records.workspace import Workspace, WorkspaceKind
 from tests.contracts.store.engine import SqliteEngine
 from tests.records import ANN, NOON, ORG
@@ -49,7 +50,7 @@ async def test_a_workspace_comes_back_as_it_was_written(store: Store) -> None:
     assert await store.workspace_of_team(ORG, WorkspaceKind.SLACK, "T1") == workspace()
     assert await store.workspace_of_team(ORG, WorkspaceKind.ROCKETCHAT_APP, "T1") == PLAIN
     assert await store.workspace_of_team(ORG, WorkspaceKind.MATTERMOST, "T1") is None
-    changed = workspace(name="Acme 2", team_id="T2", secret="other", bot_token=None, unlinked_viewer=False)
+    changed = workspace(name="Acme 2", team_id="T2", secret="other", bot_token=None, unlinked_viewer=False, version=2)
     await store.commit(Changes(put_workspaces=(changed,)))
     assert await store.workspace(ORG, changed.id) == changed
     assert await store.workspace_of_team(ORG, WorkspaceKind.SLACK, "T1") is None
@@ -67,21 +68,21 @@ async def test_names_and_teams_are_unique(store: Store, twin: dict[str, Any]) ->
 async def test_a_change_brings_nothing_back(store: Store) -> None:
     """A workspace removed meanwhile cannot be changed, and nobody can be linked to it."""
     with pytest.raises(Gone):
-        await store.commit(Changes(put_workspaces=(workspace(),)))
+        await store.commit(Changes(put_workspaces=(revised(workspace()),)))
     with pytest.raises(Gone):
-        await store.commit(Changes(put_links=(link(),)))
+        await store.commit(Changes(add_links=(link(),)))
 
 
 async def test_links_are_found_by_the_chats_own_id(store: Store) -> None:
     """An account is bound to one user at a time; a user may have several; unlinking ends one."""
     second = link(workspace_id=PLAIN.id, linked_at=NOON + 1)
-    await store.commit(Changes(new_workspaces=(workspace(), PLAIN), put_links=(link(), second)))
+    await store.commit(Changes(new_workspaces=(workspace(), PLAIN), add_links=(link(), second)))
     assert await store.linked(ORG, workspace().id, "U1") == link()
     assert await store.linked(ORG, workspace().id, "u1") is None
     assert await store.linked(ORG, workspace().id, "ann.s") is None
     assert await store.links_of(ANN) == [link(), second]
     moved = link(user_id=ROCKET_CAT, external_name="cat", linked_at=Millis(NOON + 2))
-    await store.commit(Changes(put_links=(moved,)))
+    await store.commit(Changes(add_links=(moved,)))
     assert await store.linked(ORG, workspace().id, "U1") == moved
     assert await store.links_of(ANN) == [second]
     await store.commit(Changes(drop_links=((PLAIN.id, "U1"),)))
@@ -91,7 +92,7 @@ async def test_links_are_found_by_the_chats_own_id(store: Store) -> None:
 async def test_removing_a_workspace_removes_its_links(store: Store) -> None:
     """Links go with their workspace; those of others stay."""
     second = link(workspace_id=PLAIN.id)
-    await store.commit(Changes(new_workspaces=(workspace(), PLAIN), put_links=(link(), second)))
+    await store.commit(Changes(new_workspaces=(workspace(), PLAIN), add_links=(link(), second)))
     await store.commit(Changes(drop_workspaces=(workspace().id,)))
     assert await store.workspaces(ORG) == [PLAIN]
     assert await store.links_of(ANN) == [second]
@@ -101,7 +102,7 @@ async def test_another_organisation_sees_nothing(store: Store) -> None:
     """Workspaces and links are there for their own organisation only, which may use the same names (decision 6)."""
     await store.make_organisation(OTHER, "Other", NOON)
     theirs = workspace(id=WorkspaceId("w9"), org_id=OTHER)
-    await store.commit(Changes(new_workspaces=(workspace(), theirs), put_links=(link(), link(workspace_id=theirs.id))))
+    await store.commit(Changes(new_workspaces=(workspace(), theirs), add_links=(link(), link(workspace_id=theirs.id))))
     assert await store.workspaces(OTHER) == [theirs]
     assert await store.workspace(ORG, theirs.id) is None
     assert await store.workspace_of_team(ORG, WorkspaceKind.SLACK, "T1") == workspace()

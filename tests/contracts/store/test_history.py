@@ -110,7 +110,7 @@ async def test_no_secret_stands_in_the_file(store: Store, engine: SqliteEngine) 
     received = request(
         headers=(("X-Secret", secrets["header"]),), body=secrets["body"].encode(), dedup_key=secrets["dedup"]
     )
-    await store.commit(Changes(new_hooks=(hook, out), put_tokens=(login,), request=received))
+    await store.commit(Changes(new_hooks=(hook, out), new_tokens=(login,), request=received))
     later = replace(
         out, token=secrets["out2"], urls=(f"https://a.test/{secrets['url2']}",), version=2,
         signing_keys=(SigningKey(key=secrets["key2"]), SigningKey(key=secrets["key"], expires_at=NOON)),

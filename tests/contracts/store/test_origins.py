@@ -1,7 +1,5 @@
 """What made a message and what it caused: request, outgoing call, event, deliveries and their attempts."""
 
-from msgspec import structs
-
 from storage.clock import Millis
 from storage.ids import EventSeq, IntegrationId, MessageId
 from storage.ports import Store
@@ -9,6 +7,7 @@ from storage.records.changes import Changes, Fact
 from storage.records.delivery import DeliveryState, NewDelivery
 from storage.records.hook_request import Verdict
 from storage.records.message import Message
+from storage.records.version import revised
 from tests.clock import ManualClock
 from tests.contracts.store.units import attempt, claim, event, queue_up, request, settle
 from tests.records import NOON, incoming, message, outgoing
@@ -30,7 +29,7 @@ async def test_a_message_leads_to_its_event_and_deliveries(store: Store) -> None
     await store.commit(Changes(facts=(Fact(event=event()),)))
     done = await store.commit(posted(first, second, fires=True, store=store))
     assert [await store.event_posting(one.id) for one in (first, second)] == list(done.numbers)
-    await store.commit(Changes(put_messages=(structs.replace(second, text="edited"),)))
+    await store.commit(Changes(put_messages=(revised(second, text="edited"),)))
     seq = await store.event_posting(second.id)
     assert seq is not None
     assert seq == done.numbers[1]

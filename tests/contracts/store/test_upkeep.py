@@ -58,7 +58,7 @@ async def test_everything_goes_at_its_age(store: Store, clock: ManualClock, what
     )  # fmt: skip
     asked = proposal(expires_at=NOON)
     await store.commit(
-        Changes(request=request(), dedup=dedup(), put_tokens=(session,), audit=(audit_row(0),), pending_put=(asked,))
+        Changes(request=request(), dedup=dedup(), new_tokens=(session,), audit=(audit_row(0),), pending_put=(asked,))
     )
     await queue_up(store, outgoing(), ["a", "b"])
     if what in ("delivered", "dead"):

@@ -31,7 +31,7 @@ async def test_people_are_found_by_id_name_and_address(store: Store) -> None:
     ):
         assert found == BOB
     assert await store.user_named("bo") is None
-    renamed = user(id=BOB.id, username="robert", emails=("r@example.test",))
+    renamed = user(id=BOB.id, username="robert", emails=("r@example.test",), version=2)
     await store.commit(Changes(put_users=(renamed,)))
     assert await store.user_named("bob") is None
     assert await store.user_with_email("bob@example.test") is None
@@ -47,12 +47,12 @@ def token(number: int, kind: TokenKind = TokenKind.PERSONAL, name: str | None = 
 async def test_tokens_are_listed_used_and_replaced(store: Store) -> None:
     """Names of personal tokens are unique per person; a regenerated token takes over its name at once."""
     session = token(2, TokenKind.SESSION, None)
-    await store.commit(Changes(put_tokens=(token(1), session, token(3, TokenKind.SESSION, None))))
+    await store.commit(Changes(new_tokens=(token(1), session, token(3, TokenKind.SESSION, None))))
     assert await store.tokens_of(ANN) == [token(1), session, token(3, TokenKind.SESSION, None)]
     assert await store.tokens_of(ANN, TokenKind.PERSONAL) == [token(1)]
     with pytest.raises(Taken):
-        await store.commit(Changes(put_tokens=(token(4),)))
-    await store.commit(Changes(drop_tokens=(token(1).hash,), put_tokens=(token(4),)))
+        await store.commit(Changes(new_tokens=(token(4),)))
+    await store.commit(Changes(drop_tokens=(token(1).hash,), new_tokens=(token(4),)))
     assert await store.token(token(1).hash) is None
     await store.touch_token(token(4).hash, NOON)
     used = await store.token(token(4).hash)
@@ -70,13 +70,13 @@ async def test_rooms_are_found_by_name_and_member(store: Store) -> None:
     direct = direct_room(user(), BOB)
     bob_there = Member(room_id=direct.id, user_id=BOB.id, joined_at=NOON)
     ann_there = Member(room_id=direct.id, user_id=ANN, joined_at=Millis(NOON + 1), is_owner=True)
-    await store.commit(Changes(new_rooms=(private, direct), put_members=(ann_there, bob_there)))
+    await store.commit(Changes(new_rooms=(private, direct), add_members=(ann_there, bob_there)))
     assert await store.room_named("OPS") == private
     assert await store.room(direct.id) == direct
     assert await store.rooms_of(ANN) == [direct]
     assert await store.members(direct.id) == [bob_there, ann_there]
     promoted = Member(room_id=direct.id, user_id=BOB.id, joined_at=Millis(NOON + 7), is_owner=True)
-    await store.commit(Changes(put_members=(promoted,), drop_members=((direct.id, ANN),)))
+    await store.commit(Changes(add_members=(promoted,), drop_members=((direct.id, ANN),)))
     found = await store.member(direct.id, BOB.id)
     assert found is not None
     assert (found.is_owner, found.joined_at) == (True, NOON)
@@ -88,7 +88,7 @@ async def test_renaming_onto_a_name_in_use_is_refused(store: Store) -> None:
     """A room keeps its name when the new one is taken."""
     await store.commit(Changes(new_rooms=(room(id=RoomId("R2"), name="ops"),)))
     with pytest.raises(Taken):
-        await store.commit(Changes(put_rooms=(room(id=RoomId("R2"), name="General"),)))
+        await store.commit(Changes(put_rooms=(room(id=RoomId("R2"), name="General", version=2),)))
     found = await store.room(RoomId("R2"))
     assert found is not None
     assert found.name == "ops"
@@ -106,7 +106,7 @@ async def test_a_message_comes_back_as_it_was_written(store: Store) -> None:
     await store.commit(Changes(new_messages=(message(id=MessageId("plain")), full)))
     assert await store.message(full.id) == full
     assert await store.message(MessageId("plain")) == message(id=MessageId("plain"))
-    edited = message(text="edited", edited_at=NOON + 2, edited_by=(ANN, "ann"), updated_at=NOON + 2)
+    edited = message(text="edited", edited_at=NOON + 2, edited_by=(ANN, "ann"), updated_at=NOON + 2, version=2)
     await store.commit(Changes(put_messages=(edited,)))
     assert await store.message(full.id) == edited
 
@@ -151,7 +151,7 @@ async def test_uploads_are_counted_confirmed_and_swept(store: Store) -> None:
         id="f2", org_id=ORG, room_id=GENERAL, user_id=ANN, name="b.bin", size=5, type="application/octet-stream",
         confirmed=True, created_at=NOON,
     )  # fmt: skip
-    await store.commit(Changes(put_uploads=(plain, shown)))
+    await store.commit(Changes(new_uploads=(plain, shown)))
     assert await store.upload("f1") == plain
     assert await store.uploaded_bytes(ANN) == 15
     assert await store.uploaded_bytes(UserId("nobody")) == 0
