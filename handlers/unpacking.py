@@ -5,6 +5,7 @@ from typing import Final
 
 from handlers.bodies import BodyFault
 
+TOO_LARGE: Final = 413
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 
@@ -38,6 +39,6 @@ def decompress(raw: bytes, content_encoding: str, limit: int) -> bytes | BodyFau
 def too_large(limit: int) -> BodyFault:
     """Refuse a body that is longer than the limit, packed or not."""
     return BodyFault(
-        413,
+        TOO_LARGE,
         f"The body is larger than {limit:,} bytes when decompressed (PATCHBAY_MAX_BODY_BYTES).",
     )

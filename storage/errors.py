@@ -16,6 +16,18 @@ class Unavailable(StorageError):
     code = "storage-unavailable"
 
 
+class Uncertain(Unavailable):
+    """The database did not answer: it is not certain whether this was stored; repeat it with the same id."""
+
+    code = "storage-uncertain"
+
+
+class Overloaded(Unavailable):
+    """More waits to be written than this server holds; nothing was changed, try again shortly."""
+
+    code = "storage-overloaded"
+
+
 class StorageFull(Unavailable):
     """The disk that holds the database is full; free some space, nothing was changed."""
 

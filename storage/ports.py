@@ -379,6 +379,13 @@ class Store(
         """Call back with the events of every commit, in order, after they are durable."""
         ...
 
+    def on_unheard(self, listener: Callable[[], None]) -> None:
+        """Call back when more may be stored than callers and listeners were told of: forget what is remembered.
+
+        That is so when the writer has ended before it answered, or answered whom nobody waits for any more.
+        """
+        ...
+
     def hurry(self) -> None:
         """Say that the end is near: a writer that hangs holds nothing up any more."""
         ...

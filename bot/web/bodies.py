@@ -8,8 +8,9 @@ from typing import Any, Final
 from aiohttp import StreamReader, hdrs, web
 from msgspec import Struct
 
+from bot.web.large_bodies import LARGE, OF_SERVER, LargeBodies
 from handlers.bodies import BodyFault
-from handlers.unpacking import decompress, too_large
+from handlers.unpacking import TOO_LARGE, decompress, too_large
 
 # For `web.AppRunner(app, **RUNNER_OPTIONS)`: signatures cover the bytes as sent, aiohttp must leave them.
 # Any: the runner passes them on to several constructors.
@@ -41,10 +42,28 @@ async def read_raw(request: web.BaseRequest, limit: int, *, seconds: float = REA
         return BodyFault(400, "The body ended early, or its chunks are malformed.")
     if len(received) > limit:
         return too_large(limit)
+    large = request.get(OF_SERVER)
+    if large is not None and len(received) > LARGE:
+        await large.enter(request, len(received), held=len(received))
     if hdrs.CONTENT_ENCODING not in request.headers:
         return RawBody(raw=received, decoded=received)
-    decoded = decompress(received, ",".join(request.headers.getall(hdrs.CONTENT_ENCODING)), limit)
+    decoded = await _unpacked(request, received, limit, large)
     return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
+
+
+async def _unpacked(
+    request: web.BaseRequest, received: bytes, limit: int, large: LargeBodies | None
+) -> bytes | BodyFault:
+    """Unpack a body; one that turns out to be large waits for its turn before it is unpacked whole."""
+    coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING))
+    small = decompress(received, coding, min(LARGE, limit))
+    if large is None or limit <= LARGE or not (isinstance(small, BodyFault) and small.status == TOO_LARGE):
+        return small
+    if len(received) <= LARGE:
+        await large.enter(request, limit, held=len(received))
+    decoded = decompress(received, coding, limit)
+    large.shrink(request, len(received) if isinstance(decoded, BodyFault) else len(decoded))
+    return decoded
 
 
 async def _all_of(content: StreamReader, limit: int) -> bytes:

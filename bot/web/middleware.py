@@ -14,11 +14,17 @@ from bot.metrics import Metrics
 from bot.settings import Network
 from bot.web.answers import NOT_FOUND, WRONG_METHOD, answer, failure
 from bot.web.client import client_address
+from bot.web.large_bodies import OF_SERVER, LargeBodies
 from storage.clock import Clock
-from storage.errors import StorageError, Unavailable
+from storage.errors import StorageError, Unavailable, Uncertain
 from storage.ids import timed_id
 
 RETRY_AFTER_S = "5"
+_NOT_STORED = "The server cannot store anything right now; nothing was changed. Try again shortly."
+_UNCERTAIN = (
+    "The server did not hear whether this was written: it is not certain whether it was stored;"
+    " repeat it with the same id."
+)
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """What answers a request of any route; it may raise what routing raises."""
@@ -46,8 +52,16 @@ def observe(
 ) -> Handle:
     """Return `handle` observed; the log names the route's pattern, never path or query (decision 31)."""
     log = structlog.get_logger("patchbay.request").bind()
+    large = LargeBodies()
 
     async def observed(request: web.BaseRequest) -> web.StreamResponse:
+        request[OF_SERVER] = large
+        try:
+            return await answered(request)
+        finally:
+            large.leave(request)
+
+    async def answered(request: web.BaseRequest) -> web.StreamResponse:
         started = clock.monotonic()
         request_id, fault = None, None
         answering = shortcut.take(request)
@@ -59,11 +73,7 @@ def observe(
             response = answer(NOT_FOUND, 404) if error.status == 404 else failure(error.reason, error.status)
         except Unavailable as error:
             fault = str(error)
-            response = failure(
-                "The server cannot store anything right now; nothing was changed. Try again shortly.",
-                503,
-                {"Retry-After": RETRY_AFTER_S},
-            )
+            response = failure(not_stored(error), 503, {"Retry-After": RETRY_AFTER_S})
         except StorageError as error:
             fault = str(error)
             response = failure(f"The stored state cannot be read or written [{error.code}].", 500)
@@ -89,6 +99,11 @@ def observe(
         return response
 
     return observed
+
+
+def not_stored(error: Unavailable) -> str:
+    """Say to who asked for a change that it failed, and whether it is certain that nothing was changed."""
+    return _UNCERTAIN if isinstance(error, Uncertain) else _NOT_STORED
 
 
 def _route(request: web.BaseRequest) -> str:

@@ -8,14 +8,17 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from storage.errors import StorageError, Unavailable
+from storage.condition import Condition
+from storage.errors import StorageError, Unavailable, Uncertain
+from storage.sqlite.child import LOCK_S
 from storage.sqlite.engine import Opening
-from storage.sqlite.wire import Frames, frame, pack_jobs, unpack_results
-from storage.sqlite.writer import Commit, Many, Waiting, answer
+from storage.sqlite.line import STANDS_STILL, Line, Waiting, answer, fail
+from storage.sqlite.wire import Frames, frame, frame_of, pack_job, unpack_results
+from storage.sqlite.writer import Heard, Many
 
 ROOT = Path(__file__).parents[2]
 AGAIN_S = 1.0
@@ -23,9 +26,17 @@ AGAIN_S = 1.0
 END_S = 3.0
 """How long a writer may take over what it has when the server stops. One that hangs is killed then, since the lock it
 holds would keep the next server out: nobody was promised what it has not answered."""
+OPEN_S = LOCK_S + 10.0
+"""How long a writer may take to start: it waits for the lock of one that was killed, then opens the file."""
 TOGETHER = 32
 """Jobs that leave at once: they are being written while the loop goes on with its turn."""
+TOGETHER_BYTES = 1 << 18
+"""Jobs of so many bytes leave at once, too, so that what is larger is not put together before it can go."""
+CHILD = "storage.sqlite.child"
+"""The module that is run as the writer."""
 _CHUNK = 1 << 18
+
+HAS_ENDED = "The process that writes the database has ended; it is started again."
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +52,7 @@ class _Child:
         with theirs:
             # in the folder of this program, whose modules it needs, wherever the server was started
             self._process = subprocess.Popen(  # noqa: S603 # the interpreter this runs in, with our own module
-                [sys.executable, "-m", "storage.sqlite.child", str(theirs.fileno())],
+                [sys.executable, "-m", CHILD, str(theirs.fileno())],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -53,6 +64,7 @@ class _Child:
     def open(self) -> None:
         """Wait until it has opened the file; raise StorageError when it cannot."""
         frames = Frames()
+        self.socket.settimeout(OPEN_S)
         try:
             self.socket.sendall(frame(pickle.dumps(self._opening)))
             while data := self.socket.recv(_CHUNK):
@@ -82,18 +94,84 @@ class _Child:
         self.socket.close()
 
 
+@dataclass(slots=True)
+class _Frame:
+    """Jobs that leave together, and what of them has not left yet."""
+
+    left: memoryview
+    count: int
+    begun: bool = False
+
+
+class _Outgoing:
+    """Frames on their way into the socket; what of one has left is stepped over, never copied."""
+
+    def __init__(self) -> None:
+        self._frames: deque[_Frame] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def put(self, data: bytes, count: int) -> None:
+        """Take a frame of so many jobs."""
+        self._frames.append(_Frame(memoryview(data), count))
+
+    def send(self, connection: socket.socket) -> None:
+        """Write what the socket takes."""
+        frames = self._frames
+        while frames:
+            first = frames[0]
+            try:
+                sent = connection.send(first.left)
+            except BlockingIOError:
+                return
+            except OSError:
+                return  # the reader sees the end, too
+            first.begun = True
+            if sent < len(first.left):
+                first.left = first.left[sent:]
+                return
+            frames.popleft()
+
+    def take_back(self) -> int:
+        """Drop the frames of which nothing has left; return how many jobs they hold."""
+        kept = [frame for frame in self._frames if frame.begun]
+        count = self.jobs - sum(frame.count for frame in kept)
+        self._frames = deque(kept)
+        return count
+
+    @property
+    def jobs(self) -> int:
+        """Return how many jobs have not left whole: the other end can have done nothing of them."""
+        return sum(frame.count for frame in self._frames)
+
+
 class ProcessWriter(Generic[S]):
     """A writer in a child process; started again when it ends by itself."""
 
-    def __init__(self, opening: Opening, *, committed: Commit) -> None:
-        """Start it and wait until it has opened the file; raise StorageError when it cannot."""
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        heard: Heard,
+        condition: Condition,
+        unheard: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start it and wait until it has opened the file; raise StorageError when it cannot.
+
+        `unheard` is called when more may be stored than was told of: when the writer has ended with jobs in hand,
+        and when another one goes on.
+        """
         self._opening = replace(opening, recovering=False)
-        self._committed = committed
+        self._heard = heard
+        self._unheard = unheard
+        self._condition = condition
         self._loop = asyncio.get_running_loop()
-        self._fresh: list[Waiting] = []
-        """Jobs of this turn of the loop: they leave in one frame."""
-        self._sent: deque[Waiting] = deque()
-        self._unsent = b""
+        self._line = Line(condition, self._take_back)
+        self._fresh: list[bytes] = []
+        """Jobs of this turn of the loop, the newest of the line: they leave in one frame."""
+        self._fresh_bytes = 0
+        self._outgoing = _Outgoing()
         self._closed = False
         self._buried: asyncio.Future[None] | None = None
         """The end of a child that died by itself; it comes also when nobody starts another one."""
@@ -131,16 +209,12 @@ class ProcessWriter(Generic[S]):
             with suppress(asyncio.CancelledError):
                 await self._restart
         self._flush()
-        until = self._loop.time() + END_S
-        while self._child is not None and self._sent and (left := until - self._loop.time()) > 0:
-            last = self._sent[-1].future
-            assert last is not None  # noqa: S101 # each job that was submitted has one
-            await asyncio.wait([last], timeout=left)
         if self._child is not None:
-            child, unanswered = self._let_go(self._child), list(self._sent)
-            self._sent.clear()
-            self._fail(unanswered)
-            await asyncio.to_thread(child.end, 0 if unanswered else None)
+            is_drained = await self._line.drained(END_S)
+        if self._child is not None:  # it may have ended meanwhile
+            child = self._child
+            self._let_go(child)
+            await asyncio.to_thread(child.end, None if is_drained else 0)
         if self._buried is not None:
             await self._buried
 
@@ -149,44 +223,33 @@ class ProcessWriter(Generic[S]):
             raise Unavailable("The database is closed.")
         if self._child is None:
             raise Unavailable
+        self._line.admit()
+        packed = pack_job(job)
+        job.weight = len(packed)
         if not self._fresh:
             self._loop.call_soon(self._flush)
-        future: asyncio.Future[Any] = self._loop.create_future()
-        job.future = future
-        self._fresh.append(job)
-        if len(self._fresh) >= TOGETHER:
+        self._fresh.append(packed)
+        self._fresh_bytes += len(packed)
+        future = self._line.add(job)
+        if len(self._fresh) >= TOGETHER or self._fresh_bytes >= TOGETHER_BYTES:
             self._flush()
         return future
 
     def _flush(self) -> None:
-        jobs, self._fresh = self._fresh, []
-        if not jobs:
+        if not self._fresh or self._child is None:  # when it has ended, they have failed with it
             return
-        if self._child is None:  # it ended since they were submitted
-            self._fail(jobs)
-            return
-        self._sent.extend(jobs)
-        data = frame(pack_jobs(jobs))
-        if self._unsent:
-            self._unsent += data
-        else:
-            self._send(self._child, data)
+        is_waiting = bool(self._outgoing)
+        self._outgoing.put(frame_of(self._fresh), len(self._fresh))
+        self._fresh, self._fresh_bytes = [], 0
+        if not is_waiting:
+            self._outgoing.send(self._child.socket)
+            if self._outgoing:
+                self._loop.add_writer(self._child.socket, self._send_on, self._child)
 
-    def _send(self, child: _Child, data: bytes) -> None:
-        try:
-            sent = child.socket.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # the reader sees the end, too
-        if sent == len(data):
-            if self._unsent:
-                self._unsent = b""
-                self._loop.remove_writer(child.socket)
-            return
-        if not self._unsent:
-            self._loop.add_writer(child.socket, lambda: self._send(child, self._unsent))
-        self._unsent = data[sent:]
+    def _send_on(self, child: _Child) -> None:
+        self._outgoing.send(child.socket)
+        if not self._outgoing:
+            self._loop.remove_writer(child.socket)
 
     def _receive(self) -> None:
         child = self._child
@@ -203,17 +266,16 @@ class ProcessWriter(Generic[S]):
         for sent in self._frames.feed(data):
             results = unpack_results(sent)
             self._answers += len(results)
-            jobs = [self._sent.popleft() for _ in results]
+            jobs = self._line.answered(len(results))
             for job, (result, error) in zip(jobs, results, strict=True):
                 job.result, job.error = result, error
-            answer(jobs, self._committed)
+            answer(jobs, self._heard)
 
     def _lost(self, child: _Child) -> None:
-        """The writer has ended by itself: nobody knows what became of its last jobs, so they have failed."""
+        """The writer has ended by itself: nobody knows what became of the jobs it had."""
         self._let_go(child)
-        jobs = list(self._sent)
-        self._sent.clear()
-        self._fail(jobs)
+        self._condition.report("writer", HAS_ENDED)
+        self._unheard()
         self._buried = self._loop.run_in_executor(None, child.end)
         if not self._closed:
             self._restart = self._loop.create_task(self._start_again(self._buried))
@@ -221,23 +283,28 @@ class ProcessWriter(Generic[S]):
     async def _end_hanging(self) -> None:
         """Kill a writer that answers nobody for `END_S`; those who wait get an error, and the next one finishes."""
         while True:
-            child, answers, waiting = self._child, self._answers, bool(self._sent)
+            child, answers, waiting = self._child, self._answers, bool(self._line)
             await asyncio.sleep(END_S)
             if waiting and child is not None and child is self._child and answers == self._answers:
                 child.kill()
 
-    def _let_go(self, child: _Child) -> _Child:
+    def _take_back(self) -> None:
+        """Keep from a writer that stands still what was not handed to it: that is certain not to be stored."""
+        count = len(self._fresh) + self._outgoing.take_back()
+        self._fresh, self._fresh_bytes = [], 0
+        fail(self._line.take_back(count), lambda: Unavailable(f"{STANDS_STILL} Nothing was changed."))
+
+    def _let_go(self, child: _Child) -> None:
+        """Go on without a child; who waits for it gets an error."""
         self._child = None
         self._loop.remove_reader(child.socket)
         self._loop.remove_writer(child.socket)
-        self._unsent = b""
         self._frames = Frames()
-        return child
-
-    def _fail(self, jobs: list[Waiting]) -> None:
-        for job in jobs:
-            job.error = Unavailable("The process that writes the database has ended; it is started again.")
-        answer(jobs, lambda _: None)
+        count = len(self._fresh) + self._outgoing.jobs
+        self._outgoing, self._fresh, self._fresh_bytes = _Outgoing(), [], 0
+        unsent = self._line.take_back(count)
+        fail(self._line.take_all(), lambda: Uncertain(f"{HAS_ENDED} It is not certain whether this was stored."))
+        fail(unsent, lambda: Unavailable(f"{HAS_ENDED} Nothing was changed."))
 
     async def _start_again(self, buried: asyncio.Future[None]) -> None:
         await asyncio.shield(buried)
@@ -254,4 +321,6 @@ class ProcessWriter(Generic[S]):
                 raise
             self._child = child
             self._loop.add_reader(child.socket, self._receive)
+            self._condition.clear("writer")
+            self._unheard()  # between the two another process may have written, which the new one cannot tell
             return

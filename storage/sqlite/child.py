@@ -7,14 +7,13 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
 
 from filelock import FileLock, Timeout
 
 from storage.errors import StorageError, Unavailable
 from storage.sqlite.connect import connect, make_durable
 from storage.sqlite.engine import Opening, start
-from storage.sqlite.transactions import BATCH_ROWS, Job, Transactions
+from storage.sqlite.transactions import BATCH_BYTES, Job, Transactions, batches
 from storage.sqlite.wire import Frames, frame, pack_results, unpack_jobs
 
 LOCK_S = 10.0
@@ -46,8 +45,11 @@ class _Line:
         complete: list[bytes] = []
         while not complete and not self._ended:
             complete = self._read(0)
-        while complete and not self._ended and (more := self._read(socket.MSG_DONTWAIT)):
+        # more than one commit takes is left where it is: the server counts it as under way and holds what would follow
+        size = sum(map(len, complete))
+        while complete and size < BATCH_BYTES and not self._ended and (more := self._read(socket.MSG_DONTWAIT)):
             complete += more
+            size += sum(map(len, more))
         return iter(complete)
 
     def _read(self, flags: int) -> list[bytes]:
@@ -90,8 +92,7 @@ def serve(line: _Line) -> None:
 
 
 def _work(line: _Line, transactions: Transactions, jobs: list[Job]) -> None:
-    remaining = iter(jobs)
-    while batch := list(islice(remaining, BATCH_ROWS)):
+    for batch in batches(jobs):
         transactions.commit(batch)
         line.send(pack_results(batch))
 

@@ -95,6 +95,14 @@ class Engine:
     def execute(self, statement: str, values: Sequence[object]) -> int:
         return self._connection.execute(statement, values).rowcount
 
+    def probe(self, at: Millis, filler: bytes) -> None:
+        """Write something of a size."""
+        self._connection.execute(
+            "INSERT INTO probe (id, at, filler) VALUES (1, ?, ?)"
+            " ON CONFLICT DO UPDATE SET at = excluded.at, filler = excluded.filler",
+            (at, filler),
+        )
+
     def purge(self, now: Millis) -> int:
         return upkeep.purge(self._connection, now) + upkeep.sweep(self._connection)
 

@@ -31,9 +31,11 @@ from storage.records.workspace import Workspace, WorkspaceKind
 from storage.sqlite import audits, connected, history, pendings, reads, upkeep
 from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
+from storage.sqlite.commit_health import CommitHealth
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, translated
 from storage.sqlite.engine import Engine, Opening, start
 from storage.sqlite.known_hooks import KnownHooks
+from storage.sqlite.line import Waiting
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
 from storage.sqlite.together import Together
@@ -60,6 +62,8 @@ class SqliteStore:
         self._clock = opening.clock
         self._listeners: list[Listener] = []
         self._bells: list[Bell] = []
+        self._unheard: list[Callable[[], None]] = []
+        self._health = CommitHealth(self.condition)
         self._closed = False
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="patchbay-reader")
         self._reading = threading.local()
@@ -67,11 +71,13 @@ class SqliteStore:
         self._passed: dict[int, Together[IntegrationId, Passed]] = {}
         self._writer: Writer[Engine]
         if apart:
-            self._writer = ProcessWriter(opening, committed=self._publish)
+            self._writer = ProcessWriter(
+                opening, heard=self._heard, condition=self.condition, unheard=self._tell_unheard
+            )
             connection.close()
         else:
             transactions, end = start(connection, opening)
-            self._writer = ThreadWriter(transactions, committed=self._publish, closed=end)
+            self._writer = ThreadWriter(transactions, heard=self._heard, condition=self.condition, closed=end)
 
     # --- plumbing -----------------------------------------------------------------------------------
 
@@ -88,6 +94,21 @@ class SqliteStore:
                 self._reading.connection = connection
                 self._opened.append(connection)
             return query(connection, *args)
+
+    def _heard(self, jobs: Sequence[Waiting]) -> None:
+        """Take what became of jobs: tell of what was written, and learn whether the file can be written."""
+        self._health.take(jobs)
+        written = [job for job in jobs if job.error is None]
+        self._publish(written)
+        if any(job.future is None or job.future.done() for job in written):
+            self._tell_unheard()  # whoever caused it has stopped waiting, and follows it up no more
+
+    def _tell_unheard(self) -> None:
+        for listener in self._unheard:
+            listener()
+
+    def on_unheard(self, listener: Callable[[], None]) -> None:
+        self._unheard.append(listener)
 
     def _publish(self, jobs: Sequence[Job]) -> None:
         """Tell of a commit: what was queued, then the events, in their order."""
@@ -213,9 +234,10 @@ class SqliteStore:
         return self.condition.causes
 
     async def probe(self) -> None:
-        await self._execute(
-            "INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (self._clock.now(),)
-        )
+        filler = bytes(self._health.failed_bytes)
+        await self._writer.run(Engine.probe, self._clock.now(), filler)
+        if filler:  # it was written: its pages are free for others again
+            await self._writer.run(Engine.probe, self._clock.now(), b"")
 
     # --- reads --------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ from storage.sqlite.connect import translate
 
 BATCH_ROWS = 256
 """Most units of work in one commit."""
+BATCH_BYTES = 4 << 20
+"""What one commit holds: larger ones would keep those who come meanwhile waiting, and fill memory. A single unit may
+be larger."""
 
 
 @dataclass(slots=True)
@@ -24,6 +27,8 @@ class Job:
     many: bool = False
     result: Any = field(default=None)
     error: BaseException | None = None
+    weight: int = 0
+    """Bytes it holds, about."""
 
 
 class Transactions:
@@ -96,6 +101,19 @@ class Transactions:
                 self._run_group([job])
         else:
             connection.execute("RELEASE unit")
+
+
+def batches(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Return jobs in their order, as many together as one commit takes."""
+    batch, size = list[Job](), 0
+    for job in jobs:
+        if batch and (len(batch) == BATCH_ROWS or size + job.weight > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += job.weight
+    if batch:
+        yield batch
 
 
 def _groups(batch: Sequence[Job]) -> list[list[Job]]:

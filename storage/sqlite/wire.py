@@ -6,11 +6,12 @@ socket pair nobody else has; nothing from outside is ever unpickled.
 
 import pickle
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder, Encoder
 
 from storage.clock import Millis
@@ -27,6 +28,9 @@ from storage.sqlite.engine import Engine
 from storage.sqlite.transactions import Job
 
 _HEAD = 4
+_LIST = b"\xdd"
+"""How a MessagePack list of any length begins; four bytes with its length follow."""
+_LIST_HEAD = 5
 _USUAL = ("dedup", "request", "new_messages", "chosen_ids", "facts")
 _usual = attrgetter(*_USUAL)
 _unusual = attrgetter(*(name for name in Changes.__struct_fields__ if name not in _USUAL))
@@ -133,7 +137,8 @@ class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 _encoder = Encoder()
-_jobs = Decoder(list[_Posted | _Ended | bytes])
+_jobs = Decoder(list[Raw])
+_one_job = Decoder(_Posted | _Ended | bytes)
 _results = Decoder(list[Committed | Settled | _Claim | bytes])
 
 
@@ -163,16 +168,24 @@ class Frames:
             del buffer[:at]
 
 
-def pack_jobs(jobs: Sequence[Job]) -> bytes:
-    """Write jobs, each as an operation of the engine's by name."""
-    try:
-        return _encoder.encode([_plain(job) or _pickled(job) for job in jobs])
-    except (OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, or half a surrogate pair
-        return _encoder.encode([_pickled(job) for job in jobs])
+def pack_job(job: Job) -> bytes:
+    """Write a job, as an operation of the engine's by name."""
+    plain = _plain(job)
+    if plain is not None:
+        with suppress(OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, or half a surrogate pair
+            return _encoder.encode(plain)
+    return _encoder.encode(_pickled(job))
+
+
+def frame_of(packed: Sequence[bytes]) -> bytes:
+    """Return a frame of jobs that are written already."""
+    size = _LIST_HEAD + sum(map(len, packed))
+    head = size.to_bytes(_HEAD, "little") + _LIST + len(packed).to_bytes(_LIST_HEAD - 1, "big")
+    return b"".join((head, *packed))
 
 
 def unpack_jobs(data: bytes) -> list[Job]:
-    """Read jobs."""
+    """Read the jobs of a frame; each weighs what it came as."""
     return [_job(sent) for sent in _jobs.decode(data)]
 
 
@@ -203,14 +216,17 @@ def _pickled(job: Job) -> bytes:
     return pickle.dumps((job.operation, job.arguments, job.many), pickle.HIGHEST_PROTOCOL)
 
 
-def _job(sent: _Posted | _Ended | bytes) -> Job:
-    match sent:
+def _job(sent: Raw) -> Job:
+    weight = memoryview(sent).nbytes
+    found = _one_job.decode(sent)
+    match found:
         case _Posted():
-            return Job(Engine.commit, (sent.changes,), many=True)
+            return Job(Engine.commit, (found.changes,), many=True, weight=weight)
         case _Ended():
-            return Job(Engine.settle, (sent.settle,), many=True)
+            return Job(Engine.settle, (found.settle,), many=True, weight=weight)
         case _:
-            return Job(*pickle.loads(sent))  # noqa: S301 # our own other end
+            operation, arguments, many = pickle.loads(found)  # noqa: S301 # our own other end
+            return Job(operation, arguments, many, weight=weight)
 
 
 def _result(job: Job) -> Committed | Settled | _Claim | bytes:

@@ -5,11 +5,13 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
+from storage.condition import Condition
 from storage.errors import Unavailable
-from storage.sqlite.transactions import BATCH_ROWS, Job, Transactions
+from storage.sqlite.line import Line, Waiting, answer
+from storage.sqlite.transactions import BATCH_BYTES, BATCH_ROWS, Transactions
+from storage.sqlite.weight import weigh
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,15 +21,8 @@ I_ = TypeVar("I_")
 Single = Callable[Concatenate[S, P], T]
 Many = Callable[[S, Sequence[I_]], Sequence[T]]
 
-Commit = Callable[[Sequence[Job]], None]
-"""Is told the jobs of a commit that were written, in the loop, before those who wait are answered."""
-
-
-@dataclass(slots=True)
-class Waiting(Job):
-    """A job somebody waits for; it is committed all the same when they go away."""
-
-    future: "asyncio.Future[Any] | None" = None
+Heard = Callable[[Sequence[Waiting]], None]
+"""Is told the jobs the writer has answered, those that failed too, in the loop, before those who wait for them."""
 
 
 class Writer(Protocol[S_co]):
@@ -50,30 +45,17 @@ class Writer(Protocol[S_co]):
         ...
 
 
-def answer(jobs: Sequence[Waiting], committed: Commit) -> None:
-    """Tell what was committed, then answer everybody who waits for one of the jobs."""
-    try:
-        committed([job for job in jobs if job.error is None])
-    finally:  # a listener's fault must not keep those waiting who caused the events
-        for job in jobs:
-            future = job.future
-            if future is None or future.done():  # its caller has gone away
-                continue
-            if job.error is None:
-                future.set_result(job.result)
-            else:
-                future.set_exception(job.error)
-                future.exception()  # seen, also when the caller goes away before it looks
-
-
 class ThreadWriter(Generic[S]):
     """A writer in a thread of this process: for commands, and wherever the clock is not the machine's."""
 
-    def __init__(self, transactions: Transactions, *, committed: Commit, closed: Callable[[], None]) -> None:
-        """Take what commits, who is told of commits, and what to do at the end of the thread."""
+    def __init__(
+        self, transactions: Transactions, *, heard: Heard, condition: Condition, closed: Callable[[], None]
+    ) -> None:
+        """Take what commits, who is told of answers, and what to do at the end of the thread."""
         self._transactions = transactions
-        self._committed = committed
+        self._heard = heard
         self._at_end = closed
+        self._line = Line(condition)
         self._jobs: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="patchbay-writer", daemon=True)
@@ -98,19 +80,25 @@ class ThreadWriter(Generic[S]):
     def _submit(self, job: Waiting) -> asyncio.Future[Any]:
         if self._closed:
             raise Unavailable("The database is closed.")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        job.future = future
+        self._line.admit()
+        job.weight = weigh(job.arguments)
+        future = self._line.add(job)
         self._jobs.put(job)
         return future
+
+    def _answer(self, count: int) -> None:
+        answer(self._line.answered(count), self._heard)
 
     def _work(self) -> None:
         last = False
         while not last:
             batch: list[Waiting] = []
+            size = 0
             job = self._jobs.get()
             while job is not None:
                 batch.append(job)
-                if len(batch) == BATCH_ROWS:
+                size += job.weight
+                if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
                     break
                 try:
                     job = self._jobs.get_nowait()
@@ -120,5 +108,5 @@ class ThreadWriter(Generic[S]):
             if batch:
                 self._transactions.commit(batch)
                 with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-                    self._loop.call_soon_threadsafe(answer, batch, self._committed)
+                    self._loop.call_soon_threadsafe(self._answer, len(batch))
         self._at_end()

@@ -14,6 +14,7 @@ from filelock import FileLock
 from msgspec import structs
 
 from storage.clock import SystemClock
+from storage.condition import Condition
 from storage.errors import StorageError, Taken, Unavailable
 from storage.ids import GENERAL, ROCKET_CAT, MessageId
 from storage.records.changes import Changes
@@ -204,7 +205,7 @@ async def test_a_writer_that_cannot_start_leaves_no_process(tmp_path: Path) -> N
         recovering=False,
     )
     with pytest.raises(StorageError):
-        apart.ProcessWriter[Engine](opening, committed=lambda _: None)
+        apart.ProcessWriter[Engine](opening, heard=lambda _: None, condition=Condition())
     assert writers() == []
 
 

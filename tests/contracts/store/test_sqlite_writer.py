@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from storage.condition import Condition
 from storage.errors import StorageError, Taken
 from storage.sqlite.connect import connect, make_durable
 from storage.sqlite.transactions import BATCH_ROWS, Transactions
@@ -34,7 +35,8 @@ class Watch:
         transactions = Transactions(connection, connection, began=lambda: None, rolled_back=self._rolled_back)
         self.writer: ThreadWriter[sqlite3.Connection] = ThreadWriter(
             transactions,
-            committed=lambda jobs: self.committed.append([job.result for job in jobs]),
+            heard=lambda jobs: self.committed.append([job.result for job in jobs]),
+            condition=Condition(),
             closed=lambda: None,
         )
 
