@@ -166,6 +166,12 @@ def _wire(
         await stream.read_elsewhere()
         worker.notify()
 
+    def unheard() -> None:
+        directory.clear()
+        stream.read_on()
+        worker.notify()
+
+    store.on_unheard(unheard)
     workers: list[Worker] = [
         foreign_commits(store, changed_elsewhere),
         held_expiry(store),

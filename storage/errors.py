@@ -1,5 +1,8 @@
 """What can go wrong with stored state; each class's docstring is its default message."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class StorageError(Exception):
     """The stored state could not be used."""
@@ -86,3 +89,12 @@ class VaultError(StorageError):
     """A stored secret cannot be opened: the encryption key is missing or is not the one that sealed it."""
 
     code = "vault"
+
+
+@contextmanager
+def after_effect() -> Iterator[None]:
+    """Let what is written after the effect of a request fail as Uncertain: nobody is told that nothing was changed."""
+    try:
+        yield
+    except Unavailable as error:
+        raise Uncertain from error

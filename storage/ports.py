@@ -189,7 +189,10 @@ class Events(Protocol):
     """The numbered stream of facts."""
 
     async def event(self, seq: EventSeq) -> Event | None: ...
-    async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]: ...
+    async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]:
+        """Return the events behind a number in their order, at most `limit`; fewer where they are large."""
+        ...
+
     async def last_event(self) -> EventSeq: ...
 
 
@@ -213,10 +216,13 @@ class Queue(Protocol):
         in_hand: Collection[DeliveryId] = (),
         lease_ms: int,
         lane_leases: int,
+        lost: bool = False,
     ) -> Claimed:
         """Lease due deliveries, no more of a lane than `lane_leases` with what the caller holds of it (`busy`).
 
-        A lease that ran out is renewed when its delivery is still `in_hand`, and given anew when it is not.
+        A lease that ran out is renewed when its delivery is still `in_hand`, and given anew when it is not. With
+        `lost`, since the answer to an earlier claim was, every lease that is not `in_hand` is given anew at once.
+        Fewer are leased at once where events are large.
         """
         ...
 

@@ -19,6 +19,7 @@ from handlers.dispatch import execute, permits
 from handlers.errors import Fault
 from handlers.permissions import permissions
 from storage.clock import Millis
+from storage.errors import after_effect
 from storage.ids import UserId, WorkspaceId
 from storage.records.changes import NOTHING, Changes
 from storage.records.user import Role, User
@@ -77,7 +78,8 @@ class CommandFlow:
             answer = await execute(line.strip(), context, self.commands, typed=typed)
             if answer.rows or answer.listed:
                 self._lists.keep(_key(caller), answer)
-            await self._leave_notes(caller.user, answer)
+            with after_effect():
+                await self._leave_notes(caller.user, answer)
             return answer
 
         if request_id is None:

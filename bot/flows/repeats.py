@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from handlers.command import Answer, Button, Form, FormField, Mark
 from storage.clock import Clock, Millis
+from storage.errors import after_effect
 from storage.ids import UserId
 from storage.ports import Ledger, Pendings
 from storage.records.changes import Changes
@@ -57,7 +58,8 @@ class Repeats:
         kept = self._pending(key, user_id, answer)
         # with an effect came the mark that it happened; the answer takes its place
         marked = await self._store.pending(PendingKind.REQUEST, key) is not None
-        await self._store.commit(Changes(pending_fill=(kept,)) if marked else Changes(pending_put=(kept,)))
+        with after_effect():
+            await self._store.commit(Changes(pending_fill=(kept,)) if marked else Changes(pending_put=(kept,)))
         return answer
 
     def _pending(self, key: str, user_id: UserId | None, answer: Answer) -> Pending:

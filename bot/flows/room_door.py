@@ -13,6 +13,7 @@ from handlers.command import Dialect, Door, Place
 from handlers.errors import UNAUTHORIZED, Fault
 from handlers.roots import SHORT
 from storage.clock import Clock, iso
+from storage.errors import after_effect
 from storage.ids import ROCKET_CAT, MessageId, RoomId, timed_id
 from storage.ports import Ledger, Messages
 from storage.records.room import Room
@@ -118,7 +119,8 @@ class RoomDoor:
         if answer.private:
             self.ephemeral.send(user.id, self._ephemeral(room, answer.text, thread_id))
         else:
-            await self._post(room, user, answer.text, thread_id)
+            with after_effect():
+                await self._post(room, user, answer.text, thread_id)
         return answer.text
 
     async def preview(self, user: User, room: Room, command: SlashCommand, params: str) -> list[str]:

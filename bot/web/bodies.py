@@ -56,8 +56,10 @@ async def _unpacked(
 ) -> bytes | BodyFault:
     """Unpack a body; one that turns out to be large waits for its turn before it is unpacked whole."""
     coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING))
-    small = decompress(received, coding, min(LARGE, limit))
-    if large is None or limit <= LARGE or not (isinstance(small, BodyFault) and small.status == TOO_LARGE):
+    if large is None or limit <= LARGE:
+        return decompress(received, coding, limit)
+    small = decompress(received, coding, LARGE)
+    if not (isinstance(small, BodyFault) and small.status == TOO_LARGE):
         return small
     if len(received) <= LARGE:
         await large.enter(request, limit, held=len(received))

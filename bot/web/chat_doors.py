@@ -38,7 +38,7 @@ from handlers.chat_adapter import (
 )
 from handlers.command import Answer, Form, Mark, Place, Unlinked
 from handlers.http import Answered, OutboundRequest
-from storage.errors import StorageError
+from storage.errors import StorageError, Uncertain
 from storage.records.user import User
 from storage.records.workspace import Workspace, WorkspaceKind
 
@@ -60,6 +60,12 @@ _UNAVAILABLE = Answer(
     f"{Mark.NOT_DONE} [unavailable]. The server cannot read or write its state right now. Try again shortly.",
     Mark.NOT_DONE,
     "unavailable",
+)
+_UNCERTAIN = Answer(
+    f"{Mark.WARNING} [uncertain]. The server did not hear whether this was written: it is not certain whether it was"
+    " stored; look, or repeat it with the same id.",
+    Mark.WARNING,
+    "uncertain",
 )
 _BROKEN = Answer(
     f"{Mark.NOT_DONE} [unavailable]. Something went wrong here; the server's log names it.",
@@ -180,7 +186,7 @@ class ChatDoors:
             return await self._opened(caller, await work())
         except StorageError as error:
             self._log.error("command failed", door=caller.admitted.adapter.name, fault=error.code)
-            return _UNAVAILABLE
+            return _UNCERTAIN if isinstance(error, Uncertain) else _UNAVAILABLE
         except Exception:  # noqa: BLE001 # the person gets a sentence, the log the trace
             self._log.exception("command failed", door=caller.admitted.adapter.name)
             return _BROKEN

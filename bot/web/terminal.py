@@ -16,6 +16,7 @@ from handlers.bodies import BodyFault, parse_json
 from handlers.chat_text import harmless
 from handlers.command import Answer, Door, Place
 from handlers.errors import Fault
+from storage.errors import after_effect
 from storage.records.room import Room
 from storage.records.user import User
 
@@ -69,7 +70,8 @@ class TerminalRoutes:
             root=typed.root,
         )
         if place.room is not None and not said.private:
-            await self._tell(place.room, said.text)
+            with after_effect():
+                await self._tell(place.room, said.text)
         return answer(_shown(said))
 
     async def _complete(self, request: web.Request) -> web.Response:

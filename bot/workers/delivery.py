@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
 from typing import Protocol
@@ -12,7 +12,7 @@ from msgspec import structs
 
 from bot.flows.pace import Pace
 from storage.clock import Clock
-from storage.errors import Gone, StorageError, Taken, Unavailable
+from storage.errors import Gone, StorageError, Taken, Unavailable, Uncertain
 from storage.ids import LaneId
 from storage.ports import Queue
 from storage.records.event import Event, EventKind
@@ -22,6 +22,8 @@ LANE_SLOTS = 16
 """Attempts of one lane under way at once; 1 when it is ordered (decision 44)."""
 LANE_LEASES = 3 * LANE_SLOTS
 """Leases of one lane in hand at once: what waits for a slot takes it at once, instead of after the next claim."""
+HAND_BYTES = 64 << 20
+"""Events in hand, counted once for each lease, from which nothing more is claimed."""
 LEASE_DEADLINES = 3
 """A lease lasts this many attempt deadlines (delivery.md §3)."""
 POLL_S = 1.0
@@ -91,6 +93,8 @@ class DeliveryWorker:
         """What waits for a slot of its lane; lanes where nothing waits are not there."""
         self._changed: set[object] = set()
         """Hooks that changed since the last claim began."""
+        self._lost = False
+        """The answer to a claim was lost: what it leased is in nobody's hand."""
         self._claiming: asyncio.Task[Claimed] | None = None
         self._between_claims = asyncio.Event()
         self._between_claims.set()
@@ -143,13 +147,15 @@ class DeliveryWorker:
     async def _claim(self) -> float:
         """Start what is due; return how many seconds to wait for more."""
         free = self._concurrency - len(self._running)
-        if free <= 0:
+        if free <= 0 or sum(len(leased.event.json) for leased in self._in_hand.values()) >= HAND_BYTES:
             return POLL_S
         try:
             claimed = await self._claimed(free)
         except Unavailable as error:
             log.warning("claim", fault=error.code)
+            self._lost = self._lost or isinstance(error, Uncertain)
             return POLL_S
+        self._lost = False
         for leased in claimed.leases:
             self._take(leased)
         await asyncio.sleep(0)  # settles that waited for the claim go first
@@ -166,10 +172,11 @@ class DeliveryWorker:
                 now=self._clock.steady(),
                 limit=free,
                 busy=Counter([leased.delivery.lane_id for leased in self._in_hand.values()]),
-                in_hand=frozenset([leased.delivery.id for leased in self._in_hand.values()]),
+                in_hand=frozenset([leased.delivery.id for leased in self._known()]),
                 lease_ms=self._lease_ms,
                 # where many lanes are busy, none may keep the slots it has for what it holds ahead
                 lane_leases=self._lane_leases if 2 * free > self._concurrency else self._lane_slots,
+                lost=self._lost,
             )
         )
         try:
@@ -181,6 +188,10 @@ class DeliveryWorker:
             self._between_claims.set()
         self._claiming = None
         return claimed
+
+    def _known(self) -> Iterable[Leased]:
+        """Return what is in hand; after a claim was lost, with what is being settled: that must not be taken for it."""
+        return chain(self._in_hand.values(), self._running.values()) if self._lost else self._in_hand.values()
 
     def _take(self, leased: Leased) -> None:
         """Begin with a lease, or let it wait for a slot."""

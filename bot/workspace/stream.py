@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from storage.errors import StorageError
@@ -12,6 +12,10 @@ from storage.records.event import Event
 
 BACKLOG = 1_000
 """Events a slow reader may fall behind before it is cut off and has to resume by number."""
+BACKLOG_BYTES = 8 << 20
+"""Bytes of their bodies, the same; a single event always finds room."""
+RETRY_S = 0.5
+"""Pause before the store is read again that could not be read."""
 
 
 class StreamStore(Events, Protocol):
@@ -32,25 +36,26 @@ class Subscription:
         self._newest = after
         """The number of the last event taken, which may still wait to be read."""
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue(BACKLOG)
+        self._bytes = 0
         self._lagged = False
 
     def put(self, event: Event) -> None:
         """Take an event, or cut the reader off when it is too far behind."""
         if self._lagged or event.seq <= self._newest:
             return
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
+        if self._queue.full() or (self._bytes and self._bytes + len(event.json) > BACKLOG_BYTES):
             self._lagged = True
-        else:
-            self._newest = event.seq
+            return
+        self._queue.put_nowait(event)
+        self._bytes += len(event.json)
+        self._newest = event.seq
 
     def catch_up(self, missed: Sequence[Event]) -> None:
         """Take what was missed before what came meanwhile; both may hold the same event."""
         arrived = []
         while not self._queue.empty():
             arrived.append(self._queue.get_nowait())
-        self._newest = self.last
+        self._newest, self._bytes = self.last, 0
         for event in (*missed, *arrived):
             if event is None:
                 self.stop()
@@ -65,6 +70,7 @@ class Subscription:
         if event is None:
             raise Lagged
         self.last = event.seq
+        self._bytes -= len(event.json)
         return event
 
     def fall_behind(self) -> None:
@@ -86,6 +92,8 @@ class Stream:
         self.last = last
         self._subscriptions: set[Subscription] = set()
         self._reading: asyncio.Task[None] | None = None
+        self._is_behind = False
+        self._closed = False
         self._elsewhere: list[Callable[[Sequence[Event]], None]] = []
         store.subscribe(self._heard)
 
@@ -97,9 +105,11 @@ class Stream:
         try:
             if after is not None:
                 missed: list[Event] = []
+                size = 0
                 while page := await self._store.events_after(missed[-1].seq if missed else after):
                     missed += page
-                    if page[-1].seq >= self.last or len(missed) >= BACKLOG:
+                    size += sum(len(event.json) for event in page)
+                    if page[-1].seq >= self.last or len(missed) >= BACKLOG or size >= BACKLOG_BYTES:
                         break
                 subscription.catch_up(missed)
                 if missed and missed[-1].seq < self.last:
@@ -122,8 +132,15 @@ class Stream:
                 self._publish(event)
         return self.last > before
 
+    def read_on(self) -> None:
+        """Read soon what was committed and not heard of, and try again until the store can be read."""
+        self._is_behind = True
+        if not self._closed and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._catch_up())
+
     def close(self) -> None:
         """End every subscription."""
+        self._closed = True
         if self._reading is not None:
             self._reading.cancel()
         for subscription in self._subscriptions:
@@ -132,15 +149,19 @@ class Stream:
     def _heard(self, events: Sequence[Event]) -> None:
         if events and events[0].seq > self.last + 1:
             # another process's events come first: reading brings those, then these, in order
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.create_task(self._read_gap())
+            self.read_on()
             return
         for event in events:
             self._publish(event)
 
-    async def _read_gap(self) -> None:
-        with suppress(StorageError):  # tried again with the next event
-            await self.read_elsewhere()
+    async def _catch_up(self) -> None:
+        while self._is_behind:
+            self._is_behind = False
+            try:
+                await self.read_elsewhere()
+            except StorageError:
+                self._is_behind = True
+                await asyncio.sleep(RETRY_S)
 
     def _publish(self, event: Event) -> None:
         if event.seq > self.last:

@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -116,10 +117,10 @@ class Uploads:
                 await self._store.commit(Changes(put_uploads=(upload,)))
                 return upload
         except OSError as error:
-            await self.discard(upload)
+            await self._give_up(upload)
             raise _disk_fault(error) from error
         except BaseException:  # the caller left: nothing may stay behind
-            await self.discard(upload)
+            await self._give_up(upload)
             raise
         await self.discard(upload)
         return self._too_large()
@@ -128,6 +129,11 @@ class Uploads:
         """Remove a file that no message will show."""
         await asyncio.to_thread(self.path(upload).unlink, missing_ok=True)
         await self._store.commit(Changes(drop_uploads=(upload.id,)))
+
+    async def _give_up(self, upload: Upload) -> None:
+        """Remove a file after a fault; where that is not possible now, it goes with those that are never confirmed."""
+        with suppress(Unavailable):
+            await self.discard(upload)
 
     async def show(self, sender: User, upload: Upload, caption: Caption) -> Message | Fault:
         """Post the message that shows a file; both are stored together, and `fileUploaded` hooks hear of it."""

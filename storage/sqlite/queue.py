@@ -27,6 +27,9 @@ HELD_FOR_MS = 24 * 3600 * 1000
 BY_HAND = "discarded by hand"
 """Why somebody's discarded dead letters stand as they do."""
 
+CLAIM_BYTES = 4 << 20
+"""Events in the answer to one claim; one that is larger comes alone."""
+
 EXPIRE_ROWS = 1000
 """Held deliveries that die in one transaction."""
 
@@ -52,6 +55,7 @@ class ClaimOrder:
     in_hand: Collection[DeliveryId]
     lease_ms: int
     lane_leases: int
+    lost: bool = False
 
 
 class Queue:
@@ -64,6 +68,7 @@ class Queue:
         self._hooks: dict[IntegrationId, OutgoingHook] = {}
         # never the number of a lease that is in hand, also not when only the writer starts again
         self._lease = clock.steady() * 1000
+        self._claimed_bytes = 0
 
     def forget(self) -> None:
         """Drop what is remembered about integrations."""
@@ -85,11 +90,26 @@ class Queue:
         connection.execute("COMMIT")
         return voided
 
+    def _void_lost(self, connection: sqlite3.Connection, order: ClaimOrder) -> None:
+        """Void leases the caller knows nothing of, since the answer that held them was lost: nobody tried them."""
+        found = connection.execute("SELECT id, lane_id FROM delivery WHERE lease IS NOT NULL").fetchall()
+        lost = [(row["id"], LaneId(row["lane_id"])) for row in found if row["id"] not in order.in_hand]
+        connection.executemany(
+            "UPDATE delivery SET lease = NULL, available_at = 0, receives = receives - 1 WHERE id = ?",
+            [(delivery_id,) for delivery_id, _ in lost],
+        )
+        lanes = {lane for _, lane in lost}
+        connection.executemany("UPDATE lane SET not_before = 0 WHERE id = ? AND ordered", [(lane,) for lane in lanes])
+        self._applier.lanes.due(connection, lanes)
+
     def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
         """Lease due deliveries, oldest lane first, never more of a lane than the caller may hold."""
+        if order.lost:
+            self._void_lost(connection, order)
         leases: list[Leased] = []
+        self._claimed_bytes = 0
         for lane in connection.execute(CLAIM_LANES, (order.now, order.limit)).fetchall():
-            if len(leases) >= order.limit:
+            if len(leases) >= order.limit or self._claimed_bytes >= CLAIM_BYTES:
                 break
             here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
             free = (1 if here.ordered else order.lane_leases) - order.busy.get(here.id, 0)
@@ -127,6 +147,8 @@ class Queue:
                     (order.now, row["id"]),
                 )
                 continue
+            if self._claimed_bytes >= CLAIM_BYTES:
+                break
             suspected = row["receives"] >= SUSPECT_RECEIVES
             if suspected and (leases or order.busy.get(lane.id)):
                 break
@@ -135,12 +157,11 @@ class Queue:
                 "UPDATE delivery SET lease = ?, available_at = ?, receives = receives + 1 WHERE id = ?",
                 (self._lease, 0 if lane.ordered else until, row["id"]),
             )
+            event = rows.event_from(row)
+            self._claimed_bytes += len(event.json)
             leases.append(
-                Leased(
-                    delivery=rows.delivery_from(row), lease=self._lease, until=until,
-                    event=rows.event_from(row), hook=hook,
-                )
-            )  # fmt: skip
+                Leased(delivery=rows.delivery_from(row), lease=self._lease, until=until, event=event, hook=hook)
+            )
             if suspected:
                 break
         if (leases or renewed) and lane.ordered:

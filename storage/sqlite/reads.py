@@ -15,6 +15,9 @@ from storage.vault import Vault
 
 Connection = sqlite3.Connection
 
+EVENTS_BYTES = 4 << 20
+"""Bodies of events in one page."""
+
 
 def marks(values: Sequence[object]) -> str:
     """Return as many question marks as there are values."""
@@ -131,8 +134,14 @@ def event(connection: Connection, seq: int) -> Event | None:
 
 
 def events_after(connection: Connection, seq: int, limit: int) -> list[Event]:
-    found = connection.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
-    return [rows.event_from(row) for row in found]
+    """Return the next events: as many as asked for, or as their bytes allow, but one at least."""
+    events, size = list[Event](), 0
+    for row in connection.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)):
+        events.append(rows.event_from(row))
+        size += len(events[-1].json)
+        if size >= EVENTS_BYTES:
+            break
+    return events
 
 
 def last_event(connection: Connection) -> int:

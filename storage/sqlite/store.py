@@ -178,8 +178,11 @@ class SqliteStore:
         in_hand: Collection[DeliveryId] = (),
         lease_ms: int,
         lane_leases: int,
+        lost: bool = False,
     ) -> Claimed:
-        order = ClaimOrder(now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_leases=lane_leases)
+        order = ClaimOrder(
+            now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_leases=lane_leases, lost=lost
+        )
         return await self._writer.run(Engine.claim, order)
 
     async def settle(self, settle: Settle) -> Settled:

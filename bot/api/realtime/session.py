@@ -13,6 +13,7 @@ from bot.api.realtime.protocol import Connect, Method, Ping, Pong, Sub, Unreadab
 from bot.api.realtime.streams import Streams, Subscribed
 from bot.services import Services
 from bot.web.limits import Allowance, RateLimit
+from bot.web.middleware import not_stored
 from bot.workspace.credentials import LoginFailure, read_credentials
 from bot.workspace.credentials import Resume as ResumeLogin
 from handlers.errors import Fault
@@ -24,7 +25,6 @@ POLICY = 1008
 """WebSocket's close code for a client that broke a rule, or whose session has ended."""
 
 LOGIN_NEEDED = Fault("You must be logged in to do this.", "error-invalid-user")
-UNAVAILABLE = Fault("The server cannot store anything right now; nothing was changed. Try again shortly.", status=503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +140,8 @@ class Session:
             return
         try:
             await (self._method(frame) if isinstance(frame, Method) else self._subscribe(frame))
-        except Unavailable:
-            self._refuse(frame, UNAVAILABLE)
+        except Unavailable as error:
+            self._refuse(frame, Fault(not_stored(error), status=503))
         except Exception:  # the connection goes on; the log has the trace
             log = structlog.get_logger("patchbay.realtime")
             log.exception("unexpected fault in a frame", frame=type(frame).__name__, user_id=self.user_id)
