@@ -88,8 +88,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> AsyncIterator[Server]:
-    """Run a server on a free port of the loopback, rate limits off, owner `owner`."""
+async def serving(
+    folder: Path, clock: Clock | None = None, *, apart: bool = False, **settings: Any
+) -> AsyncIterator[Server]:
+    """Run a server on a free port of the loopback, rate limits off, owner `owner`; `apart` as a server writes."""
     values: dict[str, Any] = {
         "host": "127.0.0.1",
         "port": 0,
@@ -101,7 +103,7 @@ async def serving(folder: Path, clock: Clock | None = None, **settings: Any) -> 
         **settings,
     }
     async with (
-        running(Settings(**values), clock, passwords=cheap_passwords()) as started,
+        running(Settings(**values), clock, apart=apart, passwords=cheap_passwords()) as started,
         aiohttp.ClientSession() as http,
     ):
         server = Server(started, http)
