@@ -34,6 +34,7 @@ def make_app(services: Services) -> web.Application:
         services.directory,
         services.receive,
         services.hooks,
+        services.allotment,
         RateLimit(services.settings.hook_rate_per_minute, services.clock),
         services.store,
         services.clock,

@@ -23,6 +23,7 @@ from bot.workers.loop_watch import LoopWatch
 from bot.workers.supervisor import Supervisor, Worker
 from bot.workers.upkeep import foreign_commits, held_expiry, retention, unconfirmed_uploads
 from bot.workspace.accounts import Accounts
+from bot.workspace.allotment import Allotment
 from bot.workspace.chats import Chats
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
@@ -124,7 +125,8 @@ def _wire(
     allow = AllowList.parse(settings.allow_targets)
     metrics = Metrics(clock)
     fanout = Fanout(directory, store, store, clock)
-    posting = Posting(directory, store, fanout, clock)
+    allotment = Allotment(store, clock, settings.hook_bytes_per_day)
+    posting = Posting(directory, store, fanout, clock, allotment)
     accounts = Accounts(store, directory, passwords, clock)
     hooks = Hooks(directory, store, fanout, clock, allow)
     notices = Notices(directory, posting)
@@ -218,9 +220,10 @@ def _wire(
         fanout=fanout,
         posting=posting,
         rooms=rooms,
-        messages=Messages(directory, store, store, fanout, posting, clock, settings.message_max_chars),
+        messages=Messages(directory, store, store, fanout, posting, clock, allotment, settings.message_max_chars),
         users=users,
         accounts=accounts,
+        allotment=allotment,
         hooks=hooks,
         deliveries=deliveries,
         replay=replay,

@@ -11,6 +11,7 @@ from bot.outbound import Outbound
 from bot.settings import Settings
 from bot.workers.supervisor import Supervisor
 from bot.workspace.accounts import Accounts
+from bot.workspace.allotment import Allotment
 from bot.workspace.chats import Chats
 from bot.workspace.deliveries import Deliveries
 from bot.workspace.directory import Directory
@@ -46,6 +47,7 @@ class Services:
     messages: Messages
     users: Users
     accounts: Accounts
+    allotment: Allotment
     hooks: Hooks
     deliveries: Deliveries
     replay: Replay

@@ -12,6 +12,8 @@ class Fault:
     code: str | None = None
     details: Mapping[str, object] | None = None
     status: int = 400
+    retry_after_s: int | None = None
+    """Seconds after which the same may be tried again."""
 
     @property
     def bare(self) -> str:

@@ -39,6 +39,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def stored_today(self, payer: str) -> int:
+        """Return the bytes that were stored today (UTC) on the account of a hook or user.
+
+        Counts units with messages or a kept request. A crash may forget a mebibyte of each account.
+        """
+        ...
+
     async def accepted(self, hook_id: IntegrationId, key: str) -> bool:
         """Tell whether a request with this id of its sender was accepted before (decision 37)."""
         ...

@@ -17,6 +17,7 @@ from bot.flows.respond import Respond
 from bot.metrics import Metrics
 from bot.outbound import Outbound
 from bot.workers.delivery import DeliveryWorker
+from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting, Prepared, plain
@@ -200,7 +201,7 @@ async def delivering(
         outbound = await stack.enter_async_context(Outbound(AllowList.parse(allow), limit=concurrency))
         directory = Directory(store, ORG)
         fanout = Fanout(directory, store, store, clock)
-        posting = Posting(directory, store, fanout, clock)
+        posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))
         notices = Notices(directory, posting)
         metrics = Metrics(clock)
         deliver = Deliver(

@@ -8,6 +8,7 @@ from typing import Any  # settings are given as the environment would
 
 from bot.settings import Settings
 from bot.workspace.accounts import Accounts, Session
+from bot.workspace.allotment import Allotment
 from bot.workspace.credentials import LoginFailure, read_credentials
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
@@ -96,7 +97,7 @@ async def people_at(path: Path) -> AsyncIterator[People]:
         assert isinstance(started, FirstStart)
         directory = Directory(store, org)
         fanout = Fanout(directory, store, store, clock)
-        posting = Posting(directory, store, fanout, clock)
+        posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))
 
         async def pause(seconds: float) -> None:
             people.pauses.append(seconds)

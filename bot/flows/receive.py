@@ -29,6 +29,11 @@ from storage.records.user import User
 DEDUP_HEADERS = ("webhook-id", "x-github-delivery", "idempotency-key")
 """Where senders put a request's id, in the order they are looked at (decision 37)."""
 
+KEPT_VALUE_CHARS = 2_048
+KEPT_HEADERS_CHARS = 16_384
+"""Of a kept request's headers: a value is cut, and what comes after so many characters is left out. Signatures and
+forwarded addresses stay whole; what a sender fills headers with must not fill the disk."""
+
 OVERRIDE_DISABLED = "overriding destination channel is disabled for this integration"
 
 
@@ -226,8 +231,7 @@ class Receive:
             integration_id=hook.id,
             at=now,
             method=received.method,
-            # plain text: the names arrive as a class of aiohttp's
-            headers=tuple([(str(name), value) for name, value in received.headers.items()]),
+            headers=kept_headers(received.headers),
             body=received.raw,
             verdict=result.verdict,
             status=status,
@@ -238,3 +242,21 @@ class Receive:
             signature=None if received.signature is None else received.signature.value,
             previous_token=received.previous_token is not None,
         )
+
+
+def kept_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the headers a request is kept with, within their bounds."""
+    # plain text: the names arrive as a class of aiohttp's
+    kept = tuple([(str(name), value) for name, value in headers.items()])
+    if (
+        sum([len(name) + len(value) for name, value in kept]) <= KEPT_VALUE_CHARS
+    ):  # nearly always; then no value is longer either
+        return kept
+    left, cut = KEPT_HEADERS_CHARS, list[tuple[str, str]]()
+    for name, value in kept:
+        short = value if len(value) <= KEPT_VALUE_CHARS else f"{value[:KEPT_VALUE_CHARS]}…"
+        left -= len(name) + len(short)
+        if left < 0:
+            break
+        cut.append((name, short))
+    return tuple(cut)

@@ -51,9 +51,10 @@ def refusal(fault: Fault) -> web.Response:
         body["errorType"] = fault.code
     if fault.details is not None:
         body["details"] = fault.details
-    if fault.status == 403:
+    if fault.status in (403, 429):
         body = {"success": False, "error": fault.bracketed}
-    return answer(body, fault.status)
+    headers = None if fault.retry_after_s is None else {"Retry-After": str(fault.retry_after_s)}
+    return answer(body, fault.status, headers)
 
 
 def too_many(seconds: int, headers: Mapping[str, str]) -> web.Response:

@@ -13,6 +13,7 @@ from bot.web.bodies import RawBody, read_raw
 from bot.web.limits import Allowance, RateLimit
 from bot.web.middleware import Shortcut
 from bot.web.ready import Ready
+from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
@@ -44,6 +45,7 @@ class HookRoutes:
         directory: Directory,
         receive: Receive,
         hooks: Hooks,
+        allotment: Allotment,
         limit: RateLimit,
         secrets: Secrets,
         clock: Clock,
@@ -53,6 +55,7 @@ class HookRoutes:
         self._directory = directory
         self._receive = receive
         self._hooks = hooks
+        self._allotment = allotment
         self._limit = limit
         self._secrets = secrets
         self._clock = clock
@@ -114,6 +117,10 @@ class HookRoutes:
         if allowance is not None and not allowance.allowed:
             return self._limited(allowance)
         left = {} if allowance is None else allowance.headers
+        size = len(raw.decoded)
+        if full := self._allotment.refused(hook.id):
+            return await self._full(hook, received, full, left)
+        self._allotment.begin(hook.id, size)
         try:
             if self._is_off(hook):
                 await self._receive.refuse(hook, received, UNAVAILABLE, 503)
@@ -122,6 +129,8 @@ class HookRoutes:
             result = await self._receive.deliver(hook, poster, received, body)
         except Gone:  # the hook was removed since it was looked up
             return self._refused(UNKNOWN, 404, left)
+        finally:
+            self._allotment.end(hook.id, size)
         self._metrics.hook_request(result.verdict)
         return self._ready.success(request, left) if result.error is None else failure(result.error, headers=left)
 
@@ -150,11 +159,23 @@ class HookRoutes:
         allowance = self._limit.take(("turned away", hook.id))
         if allowance is not None and not allowance.allowed:
             return self._limited(allowance)
+        if self._allotment.spent(hook.id) is not None:
+            return self._refused(text, status)
         try:
             await self._receive.refuse(hook, received, why or text, status)
         except Gone:
             return self._refused(UNKNOWN, 404)
         return self._refused(text, status)
+
+    async def _full(self, hook: IncomingHook, received: Received, full: Fault, left: Mapping[str, str]) -> web.Response:
+        """Refuse a hook that has stored all it may today; history hears of it once, for it takes bytes as well."""
+        if self._allotment.first_refusal(hook.id):
+            try:
+                await self._receive.refuse(hook, received, full.bracketed, full.status)
+            except Gone:
+                return self._refused(UNKNOWN, 404, left)
+        self._metrics.hook_request("limited")
+        return failure(full.bracketed, full.status, {**left, "Retry-After": str(full.retry_after_s)})
 
     def _refused(self, text: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
         self._metrics.hook_request("refused")

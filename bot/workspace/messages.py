@@ -3,6 +3,7 @@
 import asyncio
 from weakref import WeakValueDictionary
 
+from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import INVALID_CHANNEL, Posting
@@ -37,6 +38,7 @@ class Messages:
         fanout: Fanout,
         posting: Posting,
         clock: Clock,
+        allotment: Allotment,
         max_chars: int,
     ) -> None:
         self._directory = directory
@@ -45,6 +47,7 @@ class Messages:
         self._fanout = fanout
         self._posting = posting
         self._clock = clock
+        self._allotment = allotment
         self._max_chars = max_chars
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -66,6 +69,8 @@ class Messages:
         if isinstance(found, Fault):
             return found
         message, room = found
+        if spent := self._allotment.spent(message.user_id):
+            return spent
         if len(text) > self._max_chars:
             return Fault(code=MESSAGE_TOO_LONG)
         now = self._clock.now()
@@ -95,6 +100,8 @@ class Messages:
         if isinstance(found, Fault):
             return found
         message, room = found
+        if spent := self._allotment.spent(actor.id):
+            return spent
         if await self._directory.member(room.id, actor.id) is None or room.archived:
             return INVALID_CHANNEL
         name = emoji.strip(": ")

@@ -5,6 +5,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
+from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout, unheard
 from handlers.acting import NOT_ACTING, NOT_REACHING
@@ -77,11 +78,14 @@ class _Place(Struct, frozen=True, gc=False):
 class Posting:
     """The rules of `rocketchat.md` §5.2; every destination is checked before anything is posted."""
 
-    def __init__(self, directory: Directory, messages: Messages, fanout: Fanout, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, messages: Messages, fanout: Fanout, clock: Clock, allotment: Allotment
+    ) -> None:
         self._directory = directory
         self._messages = messages
         self._fanout = fanout
         self._clock = clock
+        self._allotment = allotment
 
     async def prepare(
         self,
@@ -100,6 +104,8 @@ class Posting:
         What a hook posts is judged by the rights of who made the hook, too, as they are now; to look as it likes
         is the hook's right, whoever it posts as.
         """
+        if not notice and (spent := self._allotment.spent(poster.id if hook is None else hook.id)):
+            return spent
         if hook is None and (draft.alias or draft.avatar) and IMPERSONATE not in permissions(poster):
             return NO_IMPERSONATION
         if not destinations or len(destinations) > MOST_DESTINATIONS:

@@ -123,6 +123,10 @@ class Committed(Struct, frozen=True, kw_only=True, gc=False, array_like=True, ta
     """The dedup id was there already: nothing but the request's history line was written."""
     existed: bool = False
     """A new message's id was there already: nothing was written (decision 56)."""
+    payer: str | None = None
+    """The hook or user on whose account it was stored."""
+    stored: int = 0
+    """The bytes of messages, events and the kept request, as they lie in the file."""
 
 
 def merge(*parts: Changes) -> Changes:

@@ -54,6 +54,9 @@ class Settled(Struct, frozen=True, kw_only=True, gc=False, array_like=True, tag=
     """The places in the stream of the facts it caused; None for one that was left out."""
     queued: tuple[LaneId, ...] = ()
     """The lanes of the deliveries that what it caused has queued, one entry for each."""
+    payer: str | None = None
+    stored: int = 0
+    """What an answer that was posted has stored, as `Committed` says it."""
 
 
 class Counts(Struct, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -20,7 +20,9 @@ from storage.records.user import User
 from storage.sqlite import audits, connected, pendings, rows
 from storage.sqlite.bulk import insert_rows
 from storage.sqlite.lanes import Lanes
+from storage.sqlite.packing import packed, size_of
 from storage.sqlite.single import insert, put
+from storage.sqlite.tally import Tally, payer_of
 from storage.vault import Vault
 
 REQUESTS_KEPT = 200
@@ -34,6 +36,7 @@ _DELIVERIES = (
 )
 _DEDUPS = "INSERT INTO dedup (key, body_hash, at)"
 _NEW = ("queued", 0, 0)
+_COMMITTED = Committed()
 _REQUESTS = f"INSERT INTO hook_request ({rows.REQUEST_COLUMNS})"
 _IN_ITS_PLACE = "ON CONFLICT (integration_id, slot) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}"
@@ -68,22 +71,36 @@ class Applier:
         self._scopes = options
         self.lanes = Lanes(vault)
         self._request_numbers: dict[IntegrationId, int] = {}
+        self._tally = Tally(clock)
 
     def forget(self) -> None:
         """Drop everything remembered about stored rows."""
         self.lanes.forget()
         self._request_numbers.clear()
+        self._tally.forget()
 
     def apply(self, connection: sqlite3.Connection, units: Sequence[Changes]) -> list[Committed]:
         """Write the units; raise Taken, Stale or Gone when what they build on is not as expected."""
         results = self._repetitions(connection, units)
         written = [(place, unit) for place, unit in enumerate(units) if results[place] is None]
         inside = self._write_records(connection, [unit for _, unit in written])
-        for place, committed in self._write_facts(connection, written, inside):
+        sizes = [0] * len(units)
+        for place, committed in self._write_facts(connection, written, inside, sizes):
             results[place] = committed
-        self._write_messages(connection, written, results)
-        self._write_requests(connection, units, results)
-        return [result or Committed() for result in results]
+        self._write_messages(connection, written, results, sizes)
+        self._write_requests(connection, units, results, sizes)
+        return [
+            self._counted(connection, unit, result or _COMMITTED, size)
+            for unit, result, size in zip(units, results, sizes, strict=True)
+        ]
+
+    def _counted(self, connection: sqlite3.Connection, unit: Changes, committed: Committed, size: int) -> Committed:
+        """Count what a unit of work has stored for whoever it is stored for."""
+        payer = payer_of(unit) if size else None
+        if payer is None:
+            return committed
+        self._tally.count(connection, payer, size)
+        return structs.replace(committed, payer=payer, stored=size)
 
     # --- what makes a unit a repetition -------------------------------------------------------------
 
@@ -229,18 +246,23 @@ class Applier:
         connection: sqlite3.Connection,
         units: Sequence[tuple[int, Changes]],
         results: Sequence[Committed | None],
+        sizes: list[int],
     ) -> None:
         new, written = list[Message](), list[rows.Row]()
         for place, unit in units:
             posted = _posted(unit, results[place]) if unit.new_messages else {}
             for message in unit.new_messages:
                 new.append(message)
-                written.append((*rows.message_row(message), posted.get(message.id)))
+                row = rows.message_row(message)
+                sizes[place] += rows.message_size(row)
+                written.append((*row, posted.get(message.id)))
         insert_rows(connection, _MESSAGES, written)
         self._count(connection, new)
-        for _, unit in units:
+        for place, unit in units:
             for message in unit.put_messages:
-                put(connection, "message", rows.MESSAGE_COLUMNS, rows.message_row(message), message)
+                row = rows.message_row(message)
+                sizes[place] += rows.message_size(row)
+                put(connection, "message", rows.MESSAGE_COLUMNS, row, message)
             for message_id in unit.drop_messages:
                 self._drop_message(connection, message_id)
 
@@ -265,7 +287,11 @@ class Applier:
         )
 
     def _write_facts(
-        self, connection: sqlite3.Connection, units: Sequence[tuple[int, Changes]], inside: set[tuple[RoomId, UserId]]
+        self,
+        connection: sqlite3.Connection,
+        units: Sequence[tuple[int, Changes]],
+        inside: set[tuple[RoomId, UserId]],
+        sizes: list[int],
     ) -> Iterable[tuple[int, Committed]]:
         seq = int(connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0])
         events: list[rows.Row] = []
@@ -283,6 +309,8 @@ class Applier:
                     continue
                 seq += 1
                 numbers.append(EventSeq(seq))
+                body = packed(event.json)
+                sizes[place] += size_of(body)
                 events.append(
                     (
                         seq,
@@ -291,7 +319,7 @@ class Applier:
                         event.at,
                         event.room_id,
                         event.user_id,
-                        event.json,
+                        body,
                     )
                 )
                 for one in fact.deliveries:
@@ -323,9 +351,10 @@ class Applier:
         connection: sqlite3.Connection,
         units: Sequence[Changes],
         results: Sequence[Committed | None],
+        sizes: list[int],
     ) -> None:
         written = []
-        for unit, result in zip(units, results, strict=True):
+        for place, (unit, result) in enumerate(zip(units, results, strict=True)):
             request = unit.request
             if unit.previous_call is not None:
                 self._count_previous(connection, unit.previous_call)
@@ -334,7 +363,9 @@ class Applier:
             if result is not None and result.duplicate and unit.dedup is not None:
                 request = self._duplicate(connection, request, unit.dedup)
             number = self._next_number(connection, request.integration_id)
-            written.append(rows.request_row(request, number % REQUESTS_KEPT, number, self._vault))
+            row = rows.request_row(request, number % REQUESTS_KEPT, number, self._vault)
+            sizes[place] += rows.request_size(row)
+            written.append(row)
         insert_rows(connection, _REQUESTS, written, _IN_ITS_PLACE)
 
     @staticmethod

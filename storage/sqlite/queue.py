@@ -206,7 +206,13 @@ class Queue:
         if causes:
             done = self._applier.apply(connection, [changes for _, changes in causes])
             for (place, _), committed in zip(causes, done, strict=True):
-                results[place] = Settled(fenced=False, numbers=committed.numbers, queued=committed.queued)
+                results[place] = Settled(
+                    fenced=False,
+                    numbers=committed.numbers,
+                    queued=committed.queued,
+                    payer=committed.payer,
+                    stored=committed.stored,
+                )
         self._applier.lanes.due(connection, lanes)
         return results
 

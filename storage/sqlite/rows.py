@@ -30,9 +30,11 @@ from storage.records.message import Message
 from storage.records.room import Member, Room, RoomKind
 from storage.records.upload import Upload
 from storage.records.user import Role, Token, TokenKind, User
+from storage.sqlite.packing import packed, packed_bytes, size_of, unpacked, unpacked_bytes
 from storage.vault import Vault
 
 Row = Sequence[object]
+_packer = msgspec.msgpack.Encoder()
 SECRET_FIELDS = ("token", "urls", "secret", "signing_keys")
 """What of an integration is sealed: each of it opens a door (decisions 9, 31)."""
 
@@ -150,12 +152,18 @@ _Body = msgspec.defstruct(
 def message_row(message: Message) -> Row:
     return (
         message.id, message.org_id, message.room_id, message.at, message.user_id, message.thread_id,
-        message.text, write_struct(_Body(*_body_of(message))), message.updated_at, message.version,
+        message.text, packed(write_struct(_Body(*_body_of(message)))), message.updated_at, message.version,
     )  # fmt: skip
 
 
+def message_size(row: Row) -> int:
+    """Return the bytes of what a message's row holds of its sender's."""
+    *_, text, body, _updated_at, _version = row
+    return size_of(text) + size_of(body)  # type: ignore[arg-type] # the columns of `message_row`
+
+
 def message_from(row: sqlite3.Row) -> Message:
-    body = read(row["body"])
+    body = read(unpacked(row["body"]))
     for name in ("attachments", "edited_by"):
         if name in body:
             body[name] = tuple(body[name])
@@ -171,7 +179,7 @@ def message_from(row: sqlite3.Row) -> Message:
 def event_from(row: sqlite3.Row) -> Event:
     return Event(
         seq=EventSeq(row["seq"]), org_id=OrgId(row["org_id"]), kind=EventKind(row["kind"]),
-        at=Millis(row["at"]), room_id=row["room_id"], user_id=row["user_id"], json=row["body"],
+        at=Millis(row["at"]), room_id=row["room_id"], user_id=row["user_id"], json=unpacked(row["body"]),
     )  # fmt: skip
 
 
@@ -281,21 +289,43 @@ def attempt_from(row: sqlite3.Row, vault: Vault) -> Attempt:
     return Attempt(**values)
 
 
+def _received(request: HookRequest) -> bytes:
+    """Write what was received for sealing: as MessagePack, which holds a body's bytes as they are."""
+    try:
+        return _packer.encode((request.headers, request.body, request.dedup_key))
+    except UnicodeEncodeError:  # half a surrogate pair, as headers may hold
+        return write_bytes([request.headers, request.body.decode("latin-1"), request.dedup_key])
+
+
+def _received_from(opened: bytes) -> tuple[Sequence[tuple[str, str]], bytes, str | None]:
+    raw = unpacked_bytes(opened)
+    if raw[:1] == b"[":
+        headers, body, dedup_key = read(raw)
+        return headers, body.encode("latin-1"), dedup_key
+    headers, body, dedup_key = msgspec.msgpack.decode(raw)
+    return headers, body, dedup_key
+
+
 def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:
-    received = write_bytes([request.headers, request.body.decode("latin-1"), request.dedup_key])
+    sealed = vault.seal(packed_bytes(_received(request)), f"request:{request.id}")
     return (
         request.id, request.integration_id, slot, number, request.at, request.method, str(request.verdict),
         request.status, request.error, write(request.message_ids), request.body_differed, request.duration_us,
-        request.signature, request.previous_token, vault.seal(received, f"request:{request.id}"),
+        request.signature, request.previous_token, sealed,
     )  # fmt: skip
 
 
+def request_size(row: Row) -> int:
+    """Return the bytes of what a request's row holds of its sender's."""
+    return len(row[-1])  # type: ignore[arg-type] # what is sealed
+
+
 def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
-    headers, body, dedup_key = read(vault.open(row["sealed"], f"request:{row['id']}"))
+    headers, body, dedup_key = _received_from(vault.open(row["sealed"], f"request:{row['id']}"))
     return HookRequest(
         id=row["id"], integration_id=IntegrationId(row["integration_id"]), at=Millis(row["at"]),
         method=row["method"], headers=tuple((name, value) for name, value in headers),
-        body=body.encode("latin-1"), verdict=Verdict(row["verdict"]), status=row["status"],
+        body=body, verdict=Verdict(row["verdict"]), status=row["status"],
         error=row["error"], message_ids=tuple(read(row["message_ids"])), dedup_key=dedup_key,
         body_differed=bool(row["body_differed"]), duration_us=row["duration_us"],
         signature=row["signature"], previous_token=bool(row["previous_token"]),

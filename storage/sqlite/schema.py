@@ -32,12 +32,12 @@ CREATE INDEX member_by_user ON member(user_id);
 CREATE TABLE message (
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, org_id TEXT NOT NULL, room_id TEXT NOT NULL REFERENCES room(id),
   at INTEGER NOT NULL, user_id TEXT NOT NULL REFERENCES user(id), thread_id TEXT, text TEXT NOT NULL,
-  body TEXT NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, event_seq INTEGER) STRICT;
+  body ANY NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL, event_seq INTEGER) STRICT;
 CREATE INDEX message_by_room ON message(room_id, at, seq);
 CREATE INDEX message_by_thread ON message(thread_id) WHERE thread_id IS NOT NULL;
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY, org_id TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, room_id TEXT,
-  user_id TEXT, body TEXT NOT NULL) STRICT;
+  user_id TEXT, body ANY NOT NULL) STRICT;
 CREATE TABLE integration (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id), direction TEXT NOT NULL, name TEXT NOT NULL,
   enabled INTEGER NOT NULL, user_id TEXT NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -66,6 +66,8 @@ CREATE TABLE hook_request (
 CREATE UNIQUE INDEX hook_request_slot ON hook_request(integration_id, slot);
 CREATE TABLE dedup (
   seq INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, body_hash BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE stored_bytes (
+  payer TEXT PRIMARY KEY, day INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lane (
   id INTEGER PRIMARY KEY AUTOINCREMENT, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, ordered INTEGER NOT NULL,
   held INTEGER NOT NULL DEFAULT 0, held_at INTEGER, next_at INTEGER NOT NULL, not_before INTEGER NOT NULL DEFAULT 0,

@@ -38,6 +38,7 @@ from storage.sqlite.known_hooks import KnownHooks
 from storage.sqlite.line import Waiting
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
+from storage.sqlite.tally import DayTotals, totals_of
 from storage.sqlite.together import Together
 from storage.sqlite.transactions import Job
 from storage.sqlite.writer import ThreadWriter, Writer
@@ -69,6 +70,9 @@ class SqliteStore:
         self._reading = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._passed: dict[int, Together[IntegrationId, Passed]] = {}
+        self._stored = DayTotals(opening.clock)
+        for payer, total in totals_of(connection, self._stored.today()):
+            self._stored.put(payer, total)
         self._writer: Writer[Engine]
         if apart:
             self._writer = ProcessWriter(
@@ -118,6 +122,8 @@ class SqliteStore:
             result = job.result
             if isinstance(result, Committed | Settled):
                 queued += result.queued
+                if result.payer is not None:
+                    self._stored.add(result.payer, result.stored)
                 if result.numbers:
                     events += _events(job.arguments[0], result.numbers)
         if queued:
@@ -130,6 +136,9 @@ class SqliteStore:
     def _ring(self, lanes: Sequence[LaneId]) -> None:
         for bell in self._bells:
             bell(lanes)
+
+    def stored_today(self, payer: str) -> int:
+        return self._stored.get(payer) or 0
 
     def on_queued(self, ring: Bell) -> None:
         self._bells.append(ring)

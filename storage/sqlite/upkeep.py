@@ -36,6 +36,7 @@ _AGES: tuple[tuple[str, int], ...] = (
     (_OLDEST.format("delivery", "id", "updated_at", f" WHERE state = 'dead' AND {_NOT_LAST}"), 90),
     (_OLDEST.format("audit", "seq", "at", ""), AUDIT_DAYS),
     ("DELETE FROM pending WHERE seq IN (SELECT seq FROM pending WHERE expires_at < ?2 LIMIT ?1)", KNOWN_DAYS),
+    ("DELETE FROM stored_bytes WHERE payer IN (SELECT payer FROM stored_bytes WHERE day < ?2 / 86400000 LIMIT ?1)", 1),
     ("DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_at < ?2 LIMIT ?1)", 0),
 )
 """What goes at which age in days (decision 33)."""

@@ -17,6 +17,7 @@ from bot.flows.receive import Receive, Received, Result
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
 from bot.workers.delivery import LANE_LEASES, LANE_SLOTS, DeliveryWorker
+from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import Posting
@@ -169,7 +170,7 @@ async def process(
         store = cast(Store, Crashing(real, boundaries))
         directory = Directory(store, ORG)
         fanout = Fanout(directory, store, store, clock)
-        posting = Posting(directory, store, fanout, clock)
+        posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))
         notices = Notices(directory, posting)
         deliver = Deliver(
             sender=cast(Outside, Crashing(outside, boundaries)),
