@@ -11,6 +11,7 @@ from typing import Any  # what the directory finds is of every kind
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec import structs
 
 from bot.workspace.directory import Directory
 from handlers.outgoing.events import OutgoingEvent
@@ -161,17 +162,17 @@ async def begin(stage: Stage) -> None:
         Changes(
             new_users=(bob(stage),),
             new_rooms=(ops(stage),),
-            put_members=(
+            add_members=(
                 Member(room_id=OPS, user_id=BOB, joined_at=NOON),
                 Member(room_id=GENERAL, user_id=BOB, joined_at=NOON),
             ),
             new_hooks=(in_hook(stage), out_hook(stage), out_hook(stage, GONE)),
             new_messages=(text(1, stage), text(2, stage)),
-            put_tokens=(token("kept", stage), token("dropped", stage)),
-            put_uploads=(upload(1, stage),),
+            new_tokens=(token("kept", stage), token("dropped", stage)),
+            new_uploads=(upload(1, stage),),
             pending_put=tuple(map(pending, ("clear", "take", "fill", "try"))),
             new_workspaces=(workspace(1, stage), workspace(2, stage)),
-            put_links=(link(1),),
+            add_links=(link(1),),
         )
     )
 
@@ -217,14 +218,15 @@ COMMITS: dict[str, Case] = {
     "request": writes(lambda s: Changes(request=request(integration_id=IN))),
     "new_messages": writes(lambda s: Changes(new_messages=(text(3, s),))),
     "chosen_ids": writes(lambda s: Changes(new_messages=(text(4, s),), chosen_ids=True)),
-    "put_messages": writes(lambda s: Changes(put_messages=(text(1, s),))),
+    "put_messages": writes(lambda s: Changes(put_messages=(structs.replace(text(1, s), version=2),))),
     "drop_messages": writes(lambda s: Changes(drop_messages=(MessageId("m2"),))),
     "new_users": writes(lambda s: Changes(new_users=(s.ours(user(id=UserId("eve"), username="eve")),)), shows=True),
-    "put_users": writes(lambda s: Changes(put_users=(bob(s, active=False),)), shows=True),
+    "put_users": writes(lambda s: Changes(put_users=(bob(s, active=False, version=2),)), shows=True),
     "new_rooms": writes(lambda s: Changes(new_rooms=(s.ours(room(id=RoomId("NEW"), name="new")),)), shows=True),
-    "put_rooms": writes(lambda s: Changes(put_rooms=(ops(s, topic="other"),)), shows=True),
-    "put_members": writes(
-        lambda s: Changes(put_members=(Member(room_id=OPS, user_id=ROCKET_CAT, joined_at=NOON),)), shows=True
+    "put_rooms": writes(lambda s: Changes(put_rooms=(ops(s, topic="other", version=2),)), shows=True),
+    "add_rooms": writes(lambda s: Changes(add_rooms=(s.ours(room(id=RoomId("ADDED"), name="added")),)), shows=True),
+    "add_members": writes(
+        lambda s: Changes(add_members=(Member(room_id=OPS, user_id=ROCKET_CAT, joined_at=NOON),)), shows=True
     ),
     "drop_members": writes(lambda s: Changes(drop_members=((OPS, BOB),)), shows=True),
     "new_hooks": writes(
@@ -232,9 +234,10 @@ COMMITS: dict[str, Case] = {
     ),
     "put_hooks": writes(lambda s: Changes(put_hooks=(out_hook(s, enabled=False, version=2),)), shows=True),
     "drop_hooks": writes(lambda s: Changes(drop_hooks=(GONE,)), shows=True),
-    "put_tokens": writes(lambda s: Changes(put_tokens=(replace(token("kept", s), last_part="wxyz"),)), shows=True),
+    "new_tokens": writes(lambda s: Changes(new_tokens=(token("fresh", s),)), shows=True),
     "drop_tokens": writes(lambda s: Changes(drop_tokens=(s.store.lookup("dropped"),)), shows=True),
-    "put_uploads": writes(lambda s: Changes(put_uploads=(upload(2, s),))),
+    "new_uploads": writes(lambda s: Changes(new_uploads=(upload(2, s),))),
+    "put_uploads": writes(lambda s: Changes(put_uploads=(replace(upload(2, s), version=2),))),
     "drop_uploads": writes(lambda s: Changes(drop_uploads=("up1",))),
     "facts": writes(lambda s: Changes(facts=(fact(s),))),
     "pending_clear": writes(lambda s: Changes(pending_clear=(PendingOf(PendingKind.PROPOSAL, BOB, "room:clear"),))),
@@ -244,9 +247,9 @@ COMMITS: dict[str, Case] = {
     "pending_try": writes(lambda s: Changes(pending_try=(PendingKey(PendingKind.PROPOSAL, "try"),))),
     "audit": writes(lambda s: Changes(audit=(row(s),))),
     "new_workspaces": writes(lambda s: Changes(new_workspaces=(workspace(3, s),))),
-    "put_workspaces": writes(lambda s: Changes(put_workspaces=(replace(workspace(1, s), name="Other"),))),
+    "put_workspaces": writes(lambda s: Changes(put_workspaces=(replace(workspace(1, s), name="Other", version=2),))),
     "drop_workspaces": writes(lambda s: Changes(drop_workspaces=(WorkspaceId("w2"),))),
-    "put_links": writes(lambda s: Changes(put_links=(link(2),))),
+    "add_links": writes(lambda s: Changes(add_links=(link(2),))),
     "drop_links": writes(lambda s: Changes(drop_links=((WorkspaceId("w1"), "U1"),))),
     "previous_call": writes(lambda s: Changes(previous_call=PreviousCall(integration_id=IN, hash=b"x", at=NOON))),
 }
@@ -333,7 +336,7 @@ async def found_by(directory: Directory) -> dict[str, Any]:
 async def known(stage: Stage, directory: Directory) -> dict[str, Any]:
     """Return everything a directory knows, with the tokens of the stage."""
     found = await found_by(directory)
-    for name in ("kept", "dropped"):
+    for name in ("kept", "dropped", "fresh"):
         found[f"token {name}"] = await directory.token(stage.store.lookup(name))
     return found
 
