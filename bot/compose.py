@@ -9,6 +9,7 @@ from bot.flows.command import CommandFlow
 from bot.flows.deliver import Deliver
 from bot.flows.desks import Kit
 from bot.flows.notices import Notices
+from bot.flows.outages import Outages
 from bot.flows.pace import Pace
 from bot.flows.receive import Receive
 from bot.flows.respond import Respond
@@ -129,7 +130,7 @@ def _wire(
     posting = Posting(directory, store, fanout, clock, allotment)
     accounts = Accounts(store, directory, passwords, clock)
     hooks = Hooks(directory, store, fanout, clock, allow)
-    notices = Notices(directory, posting)
+    notices = Notices(posting, ZoneInfo(settings.time_zone))
     outbound = Outbound(allow, limit=settings.outgoing_concurrency)
     uploads = Uploads(
         directory,
@@ -148,6 +149,7 @@ def _wire(
         fanout=fanout,
         respond=Respond(directory, posting, notices, max_chars=settings.message_max_chars),
         notices=notices,
+        outages=Outages(store, clock),
         secrets=store,
         clock=clock,
         meter=metrics,

@@ -18,6 +18,7 @@ from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
+from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Room
@@ -234,6 +235,10 @@ class Queue(Protocol):
         ...
 
     async def settle(self, settle: Settle) -> Settled: ...
+    async def outages(self) -> Mapping[LaneId, Outage]:
+        """Return the outages of lanes, as settles have stored them."""
+        ...
+
     def on_queued(self, ring: Callable[[Sequence[LaneId]], None]) -> None:
         """Ring after every commit that queued deliveries, with their lanes; nothing may depend on it."""
         ...

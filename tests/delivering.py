@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.flows.deliver import Deliver
 from bot.flows.notices import Notices
+from bot.flows.outages import Outages
 from bot.flows.pace import Pace
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
@@ -202,7 +203,7 @@ async def delivering(
         directory = Directory(store, ORG)
         fanout = Fanout(directory, store, store, clock)
         posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))
-        notices = Notices(directory, posting)
+        notices = Notices(posting)
         metrics = Metrics(clock)
         deliver = Deliver(
             sender=outbound,
@@ -210,6 +211,7 @@ async def delivering(
             fanout=fanout,
             respond=Respond(directory, posting, notices, max_chars=40_000),
             notices=notices,
+            outages=Outages(store, clock),
             secrets=store,
             clock=clock,
             meter=metrics,

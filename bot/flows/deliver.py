@@ -8,6 +8,7 @@ import structlog
 from msgspec import Struct, structs
 
 from bot.flows.notices import Notices
+from bot.flows.outages import Outages
 from bot.flows.respond import Respond
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
@@ -28,6 +29,7 @@ from storage.records.changes import NOTHING, Changes, merge
 from storage.records.delivery import Attempt, DeliveryState
 from storage.records.event import EventKind
 from storage.records.integration import OutgoingHook, is_expired
+from storage.records.outage import Outage
 from storage.records.queue import Leased, Settle
 from storage.records.version import revised
 
@@ -82,6 +84,7 @@ class Deliver:
         fanout: Fanout,
         respond: Respond,
         notices: Notices,
+        outages: Outages,
         secrets: Secrets,
         clock: Clock,
         meter: AttemptMeter,
@@ -93,6 +96,7 @@ class Deliver:
         self._fanout = fanout
         self._respond = respond
         self._notices = notices
+        self._outages = outages
         self._secrets = secrets
         self._clock = clock
         self._meter = meter
@@ -102,6 +106,7 @@ class Deliver:
 
     async def attempt(self, leased: Leased) -> Settle:
         """Attempt a delivery with its hook as it is now (decision 43); the caller settles the result."""
+        await self._outages.read()
         if not self._is_live(leased.hook):
             return self._held(leased)
         kind, body = unwrap(leased.event)
@@ -214,20 +219,16 @@ class Deliver:
                     attempt=self._attempt(call, end, step=outcome.step, failed=True, error=outcome.why),
                     retry_at=Millis(self._clock.steady() + outcome.after_ms),
                     reason=outcome.why,
+                    outage=self._outages.faltered(call.leased.delivery.lane_id),
                 )
             case Rejected():
-                return self._settle(
-                    call.leased,
-                    DeliveryState.DEAD,
-                    attempt=self._attempt(call, end, step=outcome.step, failed=True, error=outcome.why),
-                    reason=outcome.why,
-                    changes=await self._rejected(call, outcome),
-                )
+                return await self._rejected(call, end, outcome)
 
     async def _delivered(self, call: _Call, end: Answered | Failed | Refused, outcome: Delivered) -> Settle:
-        hook, lane = call.hook, call.leased.delivery.lane_id
+        hook = call.hook
         attempt = self._attempt(call, end, step=outcome.step, failed=False, error=outcome.note)
-        changes = await self._notices.recovered(hook, lane, call.host)
+        outage, news = self._outages.delivered(call.leased.delivery.lane_id)
+        changes = await self._notices.recovered(hook, call.host, news) if news else NOTHING
         if outcome.post is not None:
             response = await self._respond.prepare(
                 hook,
@@ -244,14 +245,23 @@ class Deliver:
                 message_id=response.message_id,
             )
             changes = merge(changes, response.changes)
-        return self._settle(call.leased, DeliveryState.DELIVERED, attempt=attempt, changes=changes)
+        return self._settle(call.leased, DeliveryState.DELIVERED, attempt=attempt, changes=changes, outage=outage)
 
-    async def _rejected(self, call: _Call, outcome: Rejected) -> Changes:
-        hook = call.hook
-        if not outcome.disable:
-            lane = call.leased.delivery.lane_id
-            return await self._notices.died(hook, lane, call.host, outcome.why)
-        return await self._disabling(hook, call.host)
+    async def _rejected(self, call: _Call, end: Answered | Failed | Refused, outcome: Rejected) -> Settle:
+        outage: Outage | None = None
+        if outcome.disable:
+            changes = await self._disabling(call.hook, call.host)
+        else:
+            outage, news = self._outages.failed(call.leased.delivery.lane_id)
+            changes = await self._notices.failing(call.hook, call.host, outcome.why, news) if news else NOTHING
+        return self._settle(
+            call.leased,
+            DeliveryState.DEAD,
+            attempt=self._attempt(call, end, step=outcome.step, failed=True, error=outcome.why),
+            reason=outcome.why,
+            changes=changes,
+            outage=outage,
+        )
 
     async def revised(self, leased: Leased, settle: Settle) -> Settle:
         """Build anew what an end causes, after its hook changed meanwhile: a 410 still disables it."""
@@ -305,6 +315,7 @@ class Deliver:
         retry_at: Millis | None = None,
         reason: str | None = None,
         changes: Changes | None = None,
+        outage: Outage | None = None,
     ) -> Settle:
         return Settle(
             delivery_id=leased.delivery.id,
@@ -316,6 +327,7 @@ class Deliver:
             retry_at=retry_at,
             reason=reason,
             changes=None if changes is NOTHING else changes,
+            outage=outage,
         )
 
     def _report(self, call: _Call, outcome: str, end: Answered | Failed | Refused | None) -> None:

@@ -8,6 +8,7 @@ from storage.records.changes import Changes
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.integration import OutgoingHook
+from storage.records.outage import Outage
 
 
 class Leased(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -43,6 +44,8 @@ class Settle(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     reason: str | None = None
     changes: Changes | None = None
     """What else the verdict causes in the same transaction: a posted answer, a disabled hook."""
+    outage: Outage | None = None
+    """The lane's outage after this end; None leaves it as it is."""
 
 
 class Settled(Struct, frozen=True, kw_only=True, gc=False, array_like=True, tag=True):

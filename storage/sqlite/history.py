@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from storage.clock import Millis
-from storage.ids import IntegrationId
+from storage.ids import IntegrationId, LaneId
 from storage.plain_json import read, write
 from storage.records.delivery import Attempt, Delivery
 from storage.records.hook_request import HookRequest, Passed
+from storage.records.outage import Outage
 from storage.records.queue import Counts
 from storage.sqlite import rows
 from storage.sqlite.apply import dedup_digest
@@ -215,6 +216,11 @@ def deliveries_of(connection: Connection, seq: int) -> list[Delivery]:
         f"SELECT {rows.DELIVERY_COLUMNS} {_DELIVERIES} WHERE d.event_seq = ? ORDER BY d.id", (seq,)
     )
     return [rows.delivery_from(row) for row in found]
+
+
+def outages(connection: Connection) -> dict[LaneId, Outage]:
+    found = connection.execute(f"SELECT {rows.OUTAGE_COLUMNS} FROM outage")
+    return dict(rows.outage_from(row) for row in found)
 
 
 def counts(connection: Connection, hook_id: str | None) -> Counts:

@@ -43,6 +43,13 @@ _SETTLE = """
 UPDATE delivery SET state = ?, lease = NULL, tries = tries + ?, receives = CASE WHEN ? THEN 0 ELSE receives - 1 END,
   available_at = CASE WHEN (SELECT ordered FROM lane WHERE id = lane_id) THEN 0 ELSE ? END, reason = ?, updated_at = ?
 WHERE id = ? AND lease = ? AND state = 'queued'"""
+_OUTAGE = (
+    f"INSERT INTO outage ({rows.OUTAGE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (lane_id) DO UPDATE SET"
+    " steps = excluded.steps, since = excluded.since, failed = excluded.failed,"
+    " last_failed_at = excluded.last_failed_at, delivered = excluded.delivered, told_at = excluded.told_at,"
+    " is_told = excluded.is_told WHERE excluded.steps > steps"
+)
+"""Ends are counted in one order and settled in another: the newer outage stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +193,7 @@ class Queue:
         results: list[Settled] = []
         attempts: list[rows.Row] = []
         causes: list[tuple[int, Changes]] = []
+        outages: list[rows.Row] = []
         lanes: dict[LaneId, int] = {}
         for place, one in enumerate(settles):
             fenced = not self._settle_one(connection, one)
@@ -196,6 +204,8 @@ class Queue:
             lanes[one.lane_id] = max(lanes.get(one.lane_id, 0), again or 0)
             if one.attempt is not None:
                 attempts.append(rows.attempt_row(one.attempt, self._vault))
+            if one.outage is not None:
+                outages.append(rows.outage_row(one.lane_id, one.outage))
             if one.changes is not None:
                 causes.append((place, one.changes))
         # the head of an ordered lane keeps its place: the lane waits for its retry, not the item
@@ -203,6 +213,7 @@ class Queue:
             "UPDATE lane SET not_before = ? WHERE id = ? AND ordered", [(at, lane) for lane, at in lanes.items()]
         )
         self._applier.write_attempts(connection, attempts)
+        connection.executemany(_OUTAGE, outages)
         if causes:
             done = self._applier.apply(connection, [changes for _, changes in causes])
             for (place, _), committed in zip(causes, done, strict=True):

@@ -27,6 +27,7 @@ from storage.records.event import Event, EventKind
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousToken, SigningKey
 from storage.records.message import Message
+from storage.records.outage import Outage
 from storage.records.room import Member, Room, RoomKind
 from storage.records.upload import Upload
 from storage.records.user import Role, Token, TokenKind, User
@@ -248,6 +249,7 @@ DELIVERY_COLUMNS = (
 )
 _SEALED_OF_ATTEMPT = ("response", "error")
 ATTEMPT_COLUMNS = columns(each for each in structs.fields(Attempt) if each.name not in _SEALED_OF_ATTEMPT) + ", sealed"
+OUTAGE_COLUMNS = f"lane_id, {columns(structs.fields(Outage))}"
 REQUEST_COLUMNS = (
     "id, integration_id, slot, number, at, method, verdict, status, error, message_ids,"
     " body_differed, duration_us, signature, previous_token, sealed"
@@ -304,6 +306,16 @@ def _received_from(opened: bytes) -> tuple[Sequence[tuple[str, str]], bytes, str
         return headers, body.encode("latin-1"), dedup_key
     headers, body, dedup_key = msgspec.msgpack.decode(raw)
     return headers, body, dedup_key
+
+
+def outage_row(lane: LaneId, outage: Outage) -> Row:
+    return (lane, *structs.astuple(outage))
+
+
+def outage_from(row: sqlite3.Row) -> tuple[LaneId, Outage]:
+    values: dict[str, Any] = dict(row)  # Any: each column has the type of the field it is named like
+    lane = LaneId(values.pop("lane_id"))
+    return lane, Outage(**{**values, "is_told": bool(values["is_told"])})
 
 
 def request_row(request: HookRequest, slot: int, number: int, vault: Vault) -> Row:

@@ -92,6 +92,10 @@ CREATE INDEX attempt_by_integration ON attempt(integration_id, updated_at);
 CREATE INDEX attempt_by_delivery ON attempt(delivery_id) WHERE delivery_id IS NOT NULL;
 CREATE INDEX attempt_without_delivery ON attempt(event_seq) WHERE delivery_id IS NULL;
 CREATE INDEX attempt_by_message ON attempt(message_id) WHERE message_id IS NOT NULL;
+CREATE TABLE outage (
+  lane_id INTEGER PRIMARY KEY REFERENCES lane(id) ON DELETE CASCADE, steps INTEGER NOT NULL, since INTEGER,
+  failed INTEGER NOT NULL, last_failed_at INTEGER NOT NULL, delivered INTEGER NOT NULL, told_at INTEGER,
+  is_told INTEGER NOT NULL) STRICT;
 CREATE TABLE removed (integration_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE upload (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL, room_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,

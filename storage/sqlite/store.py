@@ -22,6 +22,7 @@ from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
+from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Room
@@ -196,6 +197,9 @@ class SqliteStore:
 
     async def settle(self, settle: Settle) -> Settled:
         return await self._writer.run_many(Engine.settle, settle)
+
+    async def outages(self) -> Mapping[LaneId, Outage]:
+        return await self._read(history.outages)
 
     async def replay_dead(self, delivery_ids: Sequence[DeliveryId], also: Changes = NOTHING) -> int:
         replayed = await self._writer.run(Engine.replay_dead, delivery_ids, also)

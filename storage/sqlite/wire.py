@@ -23,6 +23,7 @@ from storage.records.event import Event
 from storage.records.hook_request import HookRequest
 from storage.records.integration import OutgoingHook
 from storage.records.message import Message
+from storage.records.outage import Outage
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.sqlite.engine import Engine
 from storage.sqlite.transactions import Job
@@ -73,6 +74,7 @@ class _Ended(Struct, frozen=True, gc=False, array_like=True, tag=True):
     retry_at: Millis | None
     reason: str | None
     posted: _Posted | None
+    outage: Outage | None
 
     @classmethod
     def of(cls, one: Settle) -> Self | None:
@@ -81,8 +83,9 @@ class _Ended(Struct, frozen=True, gc=False, array_like=True, tag=True):
         if one.changes is not None and posted is None:
             return None
         return cls(
-            one.delivery_id, one.lane_id, one.lease, one.state, one.attempt, one.now, one.retry_at, one.reason, posted
-        )
+            one.delivery_id, one.lane_id, one.lease, one.state, one.attempt, one.now, one.retry_at, one.reason, posted,
+            one.outage,
+        )  # fmt: skip
 
     @property
     def settle(self) -> Settle:
@@ -96,6 +99,7 @@ class _Ended(Struct, frozen=True, gc=False, array_like=True, tag=True):
             retry_at=self.retry_at,
             reason=self.reason,
             changes=None if self.posted is None else self.posted.changes,
+            outage=self.outage,
         )
 
 

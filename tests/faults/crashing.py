@@ -12,6 +12,7 @@ from typing import Any, cast  # Any: the wrapped calls of a port take and give a
 
 from bot.flows.deliver import Deliver
 from bot.flows.notices import Notices
+from bot.flows.outages import Outages
 from bot.flows.pace import Pace
 from bot.flows.receive import Receive, Received, Result
 from bot.flows.respond import Respond
@@ -171,13 +172,14 @@ async def process(
         directory = Directory(store, ORG)
         fanout = Fanout(directory, store, store, clock)
         posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))
-        notices = Notices(directory, posting)
+        notices = Notices(posting)
         deliver = Deliver(
             sender=cast(Outside, Crashing(outside, boundaries)),
             directory=directory,
             fanout=fanout,
             respond=Respond(directory, posting, notices, max_chars=40_000),
             notices=notices,
+            outages=Outages(store, clock),
             secrets=store,
             clock=clock,
             meter=Metrics(clock),

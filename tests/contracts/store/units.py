@@ -14,6 +14,7 @@ from storage.records.delivery import Attempt, DeliveryState, NewDelivery
 from storage.records.event import Event, EventKind, NewEvent
 from storage.records.hook_request import HookRequest, Verdict
 from storage.records.integration import OutgoingHook
+from storage.records.outage import Outage
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from tests.records import NOON, ORG, incoming
 
@@ -87,8 +88,7 @@ def texts(events: Sequence[Leased] | Sequence[Event]) -> list[object]:
     return [(one.event if isinstance(one, Leased) else one).body["text"] for one in events]
 
 
-async def settle(
-    store: Store,
+def ending(
     leased: Leased,
     now: int,
     *,
@@ -97,8 +97,9 @@ async def settle(
     tried: bool = True,
     reason: str | None = None,
     changes: Changes | None = None,
-) -> Settled:
-    """End a claimed delivery; `tried` False means our own fault ended it."""
+    outage: Outage | None = None,
+) -> Settle:
+    """Return the end of a claimed delivery; `tried` False means our own fault ended it."""
     made = attempt(
         integration_id=leased.hook.id,
         version=leased.hook.version,
@@ -106,16 +107,20 @@ async def settle(
         delivery_id=leased.delivery.id,
         url_hash=leased.delivery.url_hash,
     )
-    return await store.settle(
-        Settle(
-            delivery_id=leased.delivery.id,
-            lane_id=leased.delivery.lane_id,
-            lease=leased.lease,
-            state=state,
-            attempt=made if tried else None,
-            now=Millis(now),
-            retry_at=None if retry_at is None else Millis(retry_at),
-            reason=reason,
-            changes=changes,
-        )
+    return Settle(
+        delivery_id=leased.delivery.id,
+        lane_id=leased.delivery.lane_id,
+        lease=leased.lease,
+        state=state,
+        attempt=made if tried else None,
+        now=Millis(now),
+        retry_at=None if retry_at is None else Millis(retry_at),
+        reason=reason,
+        changes=changes,
+        outage=outage,
     )
+
+
+async def settle(store: Store, leased: Leased, now: int, **more: Any) -> Settled:
+    """End a claimed delivery, as `ending` says it."""
+    return await store.settle(ending(leased, now, **more))
