@@ -13,8 +13,7 @@ from storage.clock import Millis
 from storage.ids import DeliveryId, IntegrationId
 from storage.ports import Events, History, Queue, Secrets
 from storage.records.delivery import Attempt, Delivery, DeliveryState
-from storage.records.event import Event
-from storage.records.integration import Direction, Hook, OutgoingHook
+from storage.records.integration import Hook, OutgoingHook
 from storage.records.user import User
 
 PAGE = 1_000
@@ -118,7 +117,7 @@ class Deliveries:
             hook = await self._directory.hook(delivery.integration_id)
             event = await self._store.event(delivery.event_seq)
             tried: Sequence[Attempt] = attempts.get(delivery.id, ())
-            if not await self._may_see(viewer, event):
+            if not await self._directory.may_see(viewer, event):
                 tried = [structs.replace(attempt, response=None) for attempt in tried]
             shown.append(
                 Shown(
@@ -130,10 +129,6 @@ class Deliveries:
                 )
             )
         return shown
-
-    async def _may_see(self, viewer: User, event: Event | None) -> bool:
-        room = None if event is None or event.room_id is None else await self._directory.room(event.room_id)
-        return await self._directory.may_reach(viewer, Direction.OUTGOING, room)
 
     def _url(self, hook: Hook | None, delivery: Delivery) -> str | None:
         urls = hook.urls if isinstance(hook, OutgoingHook) else ()

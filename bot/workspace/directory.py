@@ -186,6 +186,13 @@ class Directory:
             return True  # before the maker is looked up: most hooks stand in public rooms
         return await self.may_reach(await self.user(hook.created_by[0]), direction(hook), room)
 
+    async def may_see(self, viewer: User, event: Event | None) -> bool:
+        """Tell whether somebody may be shown what a hook heard: who may enter the room, of a gone event who may any."""
+        if event is not None and event.room_id is None:
+            return True
+        room = None if event is None or event.room_id is None else await self.room(event.room_id)
+        return await self.may_reach(viewer, Direction.OUTGOING, room)
+
     async def acts_as(self, hook: Hook, user: User) -> bool:
         """Tell whether a hook may post as somebody now, by the rights of who made it."""
         return may_act_as(await self.user(hook.created_by[0]), user, direction(hook))

@@ -1,6 +1,6 @@
 """From something that happened to the fact that is stored: its body, and the deliveries it causes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -15,7 +15,7 @@ from handlers.outgoing.payload import file_facts, message_facts, room_facts, use
 from handlers.rocketchat.views import JsonObject, room_view
 from handlers.triggers import fires
 from storage.clock import Clock, Millis
-from storage.ids import EventSeq, MessageId, timed_id
+from storage.ids import EventSeq, IntegrationId, MessageId, timed_id
 from storage.plain_json import write
 from storage.ports import Rooms, Secrets
 from storage.records.changes import Fact
@@ -219,3 +219,9 @@ class Fanout:
 def unheard(fact: Fact) -> Fact:
     """Return a fact that calls no hook: the server's own doing, such as `rocket.cat` joining a room for a notice."""
     return structs.replace(fact, deliveries=(), stopped=())
+
+
+def unheard_by(fact: Fact, hook_ids: Collection[IntegrationId]) -> Fact:
+    """Return a fact that does not call some hooks."""
+    heard = tuple(one for one in fact.deliveries if one.integration_id not in hook_ids)
+    return structs.replace(fact, deliveries=heard) if hook_ids else fact

@@ -67,7 +67,7 @@ class Replay:
         if not isinstance(hook, OutgoingHook):
             return NOT_OUTGOING
         event = await self._store.event(attempt.event_seq)
-        if event is not None and not await self._may_see(actor, event.room_id):
+        if event is not None and not await self._directory.may_see(actor, event):
             return NOT_SHOWN
         if event is not None and not await self._directory.reaches(hook, await self._room(event.room_id)):
             return NOT_REACHING
@@ -127,7 +127,7 @@ class Replay:
         if event is None or not isinstance(hook, OutgoingHook):
             return None  # the event of a call that was never made leaves the stream before its entry
         kind, body = unwrap(event)
-        seen = await self._may_see(viewer, event.room_id)
+        seen = await self._directory.may_see(viewer, event)
         return history_view(
             attempt,
             hook=hook,
@@ -138,16 +138,10 @@ class Replay:
             posted=await self._posted(viewer, attempt),
         )
 
-    async def _may_see(self, viewer: User, room_id: RoomId | None) -> bool:
-        """Tell whether somebody may be shown what a hook heard: who may enter the room."""
-        if room_id is None:
-            return True
-        return await self._directory.may_reach(viewer, Direction.OUTGOING, await self._room(room_id))
-
     async def _posted(self, viewer: User, attempt: Attempt) -> JsonObject | None:
         message = await self._store.message(MessageId(attempt.message_id)) if attempt.message_id else None
         room = await self._directory.room(message.room_id) if message else None
-        if message is None or room is None or not await self._may_see(viewer, room.id):
+        if message is None or room is None or not await self._directory.may_reach(viewer, Direction.OUTGOING, room):
             return None
         channel = f"#{room.name}" if room.name else room.id
         return {"channel": channel, "message": message_view(message)}

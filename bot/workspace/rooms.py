@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bot.workspace.directory import Directory
-from bot.workspace.fanout import Fanout
+from bot.workspace.fanout import Fanout, unheard_by
 from bot.workspace.posting import NOT_ALLOWED, Posting
 from bot.workspace.stops import Stops
 from handlers.acting import Stopped
@@ -240,6 +240,8 @@ class Rooms:
             )
         fact = await self._fanout.room(EventKind.ROOM_LEFT, room, user, at=self._clock.now())
         stopped = await self._stops.by_leaving(room, user)
+        # the hooks that this stops do not call anybody about it any more
+        fact = unheard_by(fact, {one.hook.id for one in stopped})
         out = Changes(drop_members=((room.id, user.id),), facts=(fact,))
         await self._ledger.commit(merge(out, self._stops.told(actor, stopped)))
         return Left(room, stopped)

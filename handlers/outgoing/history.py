@@ -96,7 +96,7 @@ def history_view(
         "_createdAt": iso(attempt.started_at),
         "_updatedAt": iso(attempt.updated_at),
         "data": {} if data is None else data,
-        "triggerWord": word,
+        "triggerWord": word if body is not None else None,
         **(_call(attempt, url, data) if attempt.called else {}),
         "resultMessage": None if posted is None or data is None else [posted],
         "finished": attempt.finished or None,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any  # bodies of events are parsed JSON
 
+from msgspec import structs
 from multidict import CIMultiDict
 
 from bot.flows.desks import Caller, Desk, Kit
@@ -69,7 +70,14 @@ class CallersTrials:
             [hook.id], since=since, failed=True if failed else None, offset=offset, count=count
         )
         addresses = {store.lookup(url): masked_address(url) for url in hook.urls}
-        return [Called(each, addresses.get(each.url_hash or b"")) for each in found], total
+        seen = [await self._seen(each) for each in found]
+        return [Called(each, addresses.get(each.url_hash or b"")) for each in seen], total
+
+    async def _seen(self, attempt: Attempt) -> Attempt:
+        """Return an attempt without what tells of the message, for who may not enter its room."""
+        if await self._kit.directory.may_see(self._user, await self._kit.store.event(attempt.event_seq)):
+            return attempt
+        return structs.replace(attempt, trigger_word=None, response=None)
 
     async def request(self, hook: IncomingHook, request_id: str) -> HookRequest | None:
         found = await self._kit.store.request(request_id)
