@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from storage.ids import UserId
-from storage.records.integration import Direction, Hook, direction
+from storage.records.integration import Direction, Hook, Sight, direction
 from storage.records.user import Role, User
 
 MANAGE_INCOMING = "manage-incoming-integrations"
@@ -48,16 +48,22 @@ def sees_all(held: frozenset[str]) -> bool:
     return MANAGE_INCOMING in held and MANAGE_OUTGOING in held
 
 
-def visible(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:
-    """Tell whether a hook is in this user's list (`rocketchat.md` §4.2).
+def sight(held: frozenset[str], user_id: UserId) -> Sight:
+    """Return which hooks are in this user's list (`rocketchat.md` §4.2).
 
     Whoever holds both own permissions sees own hooks only, even beside a single full one.
     """
-    if sees_all(held):
-        return True
-    if held.issuperset(OWN.values()):
-        return hook.created_by[0] == user_id
-    return may_manage(held, user_id, hook)
+    full = frozenset(way for way in Direction if FULL[way] in held)
+    own = frozenset(way for way in Direction if OWN[way] in held)
+    if own == frozenset(Direction) and not sees_all(held):
+        full = frozenset()
+    return Sight(user_id=user_id, all_of=full, own_of=own)
+
+
+def visible(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:
+    """Tell whether a hook is in this user's list, as `sight` says."""
+    seen, way = sight(held, user_id), direction(hook)
+    return way in seen.all_of or (way in seen.own_of and hook.created_by[0] == user_id)
 
 
 def may_manage(held: frozenset[str], user_id: UserId, hook: Hook) -> bool:

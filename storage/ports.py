@@ -16,12 +16,20 @@ from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
-from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
+from storage.records.integration import (
+    Hook,
+    HookOutline,
+    HookTally,
+    IncomingHook,
+    OutgoingHook,
+    PreviousCalls,
+    WantedHooks,
+)
 from storage.records.message import Message
 from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
-from storage.records.room import Member, Room
+from storage.records.room import Member, Room, WantedRooms
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
@@ -64,6 +72,13 @@ class Users(Protocol):
 
     async def user_with_email(self, email: str) -> User | None: ...
     async def users(self, org: OrgId) -> list[User]: ...
+    async def user_page(self, org: OrgId, *, offset: int = 0, count: int = 50) -> tuple[list[User], int]:
+        """Return a page of all users, oldest first, and how many there are in all."""
+        ...
+
+    async def member_page(self, room_id: RoomId, *, offset: int = 0, count: int = 50) -> tuple[list[User], int]:
+        """Return a page of the users in a room, by user name, and how many there are in all."""
+        ...
 
 
 class Tokens(Protocol):
@@ -84,6 +99,10 @@ class Rooms(Protocol):
 
     async def rooms(self, org: OrgId) -> list[Room]: ...
     async def rooms_of(self, user_id: UserId) -> list[Room]: ...
+    async def room_page(self, wanted: WantedRooms, *, offset: int = 0, count: int = 50) -> tuple[list[Room], int]:
+        """Return a page of rooms, by name, and how many match in all."""
+        ...
+
     async def members(self, room_id: RoomId) -> list[Member]: ...
     async def member(self, room_id: RoomId, user_id: UserId) -> Member | None: ...
     async def room_counts(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, tuple[int, int, Millis | None]]:
@@ -108,8 +127,12 @@ class Messages(Protocol):
         inclusive: bool = False,
         offset: int = 0,
         count: int = 20,
+        most_bytes: int | None = None,
     ) -> tuple[list[Message], int]:
-        """Return a page of a room, newest first, and how many match in all."""
+        """Return a page of a room, newest first, and how many match in all.
+
+        The page ends early where its messages hold `most_bytes` together; the first one always stands in it.
+        """
         ...
 
 
@@ -118,6 +141,25 @@ class Integrations(Protocol):
 
     async def hook(self, hook_id: IntegrationId) -> Hook | None: ...
     async def hooks(self, org: OrgId) -> list[Hook]: ...
+    async def hook_page(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> tuple[list[Hook], int]:
+        """Return a page of hooks and how many match in all; only those on the page are opened."""
+        ...
+
+    async def bare_hooks(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[Hook]:
+        """Return a page of hooks without what is sealed: token, addresses, secrets and keys are not there."""
+        ...
+
+    async def hook_outlines(
+        self, wanted: WantedHooks, *, offset: int = 0, count: int = 50
+    ) -> tuple[list[HookOutline], int]:
+        """Return the names of a page of hooks and how many match in all."""
+        ...
+
+    async def hooks_of(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
+        """Return the hooks with these ids that are there, in this order."""
+        ...
+
+    async def hook_tally(self, wanted: WantedHooks, now: Millis) -> HookTally: ...
     async def hooks_calling(self, url: str) -> list[OutgoingHook]:
         """Find outgoing hooks by one of their addresses."""
         ...

@@ -1,9 +1,10 @@
 """Answers in the shape of the contract: JSON without a charset, never cached (`rocketchat.md` §1)."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 from multidict import CIMultiDict
 
 from handlers.errors import Fault
@@ -14,6 +15,9 @@ HEADERS = {
     "Pragma": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
+
+AT_ONCE = 64 * 1024
+"""Bytes of a large answer that are handed to the connection at once."""
 
 SUCCESS = b'{"success":true}'
 _READY_HEADERS = CIMultiDict(HEADERS)
@@ -30,6 +34,18 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
     # half a surrogate pair has no UTF-8; the error handler's \\udXXX is JSON's own way to write it
     raw = text.encode("utf-8", "backslashreplace")
     return web.Response(status=status, body=raw, headers={**HEADERS, **(headers or {})})
+
+
+async def written(request: web.BaseRequest, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:
+    """Write a JSON answer as fast as it is read, so that whoever waits for its end waits until it was taken."""
+    response = web.StreamResponse(headers={**HEADERS, **headers})
+    response.content_length = len(body)
+    with contextlib.suppress(ConnectionError, ClientConnectionError):  # nobody is there to be told
+        await response.prepare(request)
+        for start in range(0, len(body), AT_ONCE):
+            await response.write(body[start : start + AT_ONCE])
+        await response.write_eof()
+    return response
 
 
 def success(body: Mapping[str, object] | None = None) -> web.Response:

@@ -23,7 +23,7 @@ from bot.workspace.hook_rules import HookRules, ownership_fault
 from handlers.acting import lesser, may_act_as
 from handlers.command import Commands, load_commands
 from handlers.errors import NOT_PERMITTED, Fault
-from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sees_all, visible
+from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sees_all, sight, visible
 from handlers.targets import AllowList
 from storage.clock import Clock, Millis
 from storage.errors import Taken
@@ -31,7 +31,16 @@ from storage.ids import IntegrationId, hook_token
 from storage.ports import Integrations, Ledger, Secrets
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
-from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
+from storage.records.integration import (
+    OLDEST_FIRST,
+    Direction,
+    Hook,
+    IncomingHook,
+    Order,
+    OutgoingHook,
+    WantedHooks,
+    direction,
+)
 from storage.records.user import User
 from storage.records.version import revised
 
@@ -80,6 +89,10 @@ class Hooks:
     def may_see_any(actor: User) -> bool:
         """Tell whether the routes of list and remove let this caller in: any of the four permissions."""
         return not permissions(actor).isdisjoint(MANAGE_ANY)
+
+    def seen(self, actor: User, *, order: Order = OLDEST_FIRST) -> WantedHooks:
+        """Return which hooks are in this caller's list, for the store (§4.2); narrow it with `replace`."""
+        return WantedHooks(org_id=self._directory.org, sight=sight(permissions(actor), actor.id), order=order)
 
     async def visible(self, actor: User) -> list[Hook]:
         """Return the hooks in this caller's list, oldest first (§4.2)."""

@@ -1,6 +1,6 @@
 """The history of outgoing hooks: show it, clear it, and run an entry again (`rocketchat.md` §8)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from bot.workspace.directory import Directory
@@ -91,36 +91,31 @@ class Replay:
     # --- entries ------------------------------------------------------------------------------------
 
     async def page(
-        self,
-        viewer: User,
-        hook_ids: Sequence[IntegrationId],
-        *,
-        offset: int = 0,
-        count: int = 50,
-        ascending: bool = False,
-    ) -> tuple[list[JsonObject], int]:
-        """Return a page of entries by last change, newest first, and the total.
+        self, hook_ids: Sequence[IntegrationId], *, offset: int = 0, count: int = 50, ascending: bool = False
+    ) -> tuple[list[Attempt], int]:
+        """Return a page of attempts by last change, newest first, and the total; rights are the caller's to check."""
+        if not hook_ids:
+            return [], 0
+        return await self._store.attempts(hook_ids, ascending=ascending, offset=offset, count=count)
+
+    async def newest(self, hook_ids: Sequence[IntegrationId]) -> list[Attempt]:
+        """Return the newest attempts, as many as a filter may look through."""
+        return (await self.page(hook_ids, count=MOST_FILTERED))[0]
+
+    async def entries(self, viewer: User, attempts: Sequence[Attempt]) -> AsyncIterator[tuple[Attempt, JsonObject]]:
+        """Show attempts as entries, one by one: the event of each may be a megabyte.
 
         Which hooks the viewer may ask about is the caller's to check; of what a hook heard in a room that they may
         not enter, an entry shows that there was a call and no more.
         """
-        if not hook_ids:
-            return [], 0
-        attempts, total = await self._store.attempts(hook_ids, ascending=ascending, offset=offset, count=count)
         hooks: dict[tuple[IntegrationId, int], Hook | None] = {}
-        entries = []
         for attempt in attempts:
             key = (attempt.integration_id, attempt.version)
             if key not in hooks:
                 hooks[key] = await self._store.hook_version(*key)
             entry = await self._entry(viewer, attempt, hooks[key])
             if entry is not None:
-                entries.append(entry)
-        return entries, total
-
-    async def entries(self, viewer: User, hook_ids: Sequence[IntegrationId]) -> list[JsonObject]:
-        """Return the newest entries, as many as a filter may look through."""
-        return (await self.page(viewer, hook_ids, count=MOST_FILTERED))[0]
+                yield attempt, entry
 
     async def _entry(self, viewer: User, attempt: Attempt, hook: Hook | None) -> JsonObject | None:
         event = await self._store.event(attempt.event_seq)

@@ -1,7 +1,7 @@
 """Read the list parameters of a GET call: paging, `sort`, `fields` and `query` (rocketchat.md 1.4)."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -10,8 +10,6 @@ from handlers.rocketchat.validation import parse_number
 
 DEFAULT_COUNT = 50
 MAX_COUNT = 100
-UNLIMITED_COUNT = 10_000
-"""What `count=0`, "unlimited", means here: no answer grows beyond this, whatever the table holds."""
 MAX_OFFSET = 2**31 - 1
 """Beyond any table, and still a number every store takes."""
 
@@ -41,6 +39,13 @@ class ListParams:
     sort: Sort
     matches: Matcher
     select: Callable[[Item], Item]
+    query: Mapping[str, object] = field(default_factory=dict)
+    """What `matches` was compiled from, for a store that can filter by a part of it."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether everything is asked for, in the usual order."""
+        return not self.query and not self.sort
 
 
 def parse_list_params(
@@ -64,29 +69,19 @@ def parse_list_params(
         return _fault("query", params.get("query"))
     return ListParams(
         offset=_whole(params.get("offset"), default=0, most=MAX_OFFSET),
-        count=_whole(params.get("count"), default=default_count, most=MAX_COUNT) or UNLIMITED_COUNT,
+        # no answer is unlimited: 0 means the default, as in the original where that is not allowed
+        count=_whole(params.get("count"), default=default_count, most=MAX_COUNT) or DEFAULT_COUNT,
         # a hidden field sorts like one that nobody has: it must not show through the order
         sort=tuple((path, 1 if value == 1 else -1) for path, value in sort.items() if path in visible),
         matches=matches,
         select=select,
+        query=query or {},
     )
 
 
-def page(items: Iterable[Item], params: ListParams) -> tuple[list[Item], int]:
-    """Return the asked-for page and the number of all items that match.
-
-    Without `sort` the items stay in their order.
-    """
-    kept = ordered((item for item in items if params.matches(item)), params.sort)
-    return [params.select(item) for item in kept[params.offset : params.offset + params.count]], len(kept)
-
-
-def ordered(items: Iterable[Item], sort: Sort) -> list[Item]:
-    """Sort by the first path, ties by the next; what a path does not find comes before everything else."""
-    result = list(items)
-    for path, direction in reversed(sort):
-        result.sort(key=_sort_key(path, direction), reverse=direction < 0)
-    return result
+def sort_keys(sort: Sort) -> list[Callable[[Item], Rank]]:
+    """Return what an item is sorted by: by the first path, ties by the next; what a path does not find is smallest."""
+    return [_sort_key(path, direction) for path, direction in sort]
 
 
 def _sort_key(path: str, direction: int) -> Callable[[Item], Rank]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from storage.clock import Millis
 from storage.ids import IntegrationId, OrgId, UserId
@@ -106,6 +107,80 @@ class OutgoingHook(Integration):
 
 
 Hook = IncomingHook | OutgoingHook
+
+
+EVERYWHERE: Final = ""
+"""In place of a channel: what hooks stand under that name none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """Which hooks somebody sees: all of some directions, and of others those they made."""
+
+    user_id: UserId
+    all_of: frozenset[Direction] = frozenset()
+    own_of: frozenset[Direction] = frozenset()
+
+
+class HookField(StrEnum):
+    """What hooks are listed and found by; the names of their columns."""
+
+    ID = "id"
+    NAME = "name"
+    FOLDED = "folded"
+    """The name without case."""
+    DIRECTION = "direction"
+    ENABLED = "enabled"
+    USER = "user_id"
+    MAKER = "created_by"
+    MADE = "created_at"
+    CHANGED = "updated_at"
+
+
+Order = tuple[tuple[HookField, int], ...]
+"""Fields with 1 for upwards and -1 for downwards; ties by the next one."""
+
+OLDEST_FIRST: Final[Order] = ((HookField.MADE, 1), (HookField.ID, 1))
+BY_NAME: Final[Order] = ((HookField.FOLDED, 1), (HookField.ID, 1))
+LATEST_FIRST: Final[Order] = ((HookField.CHANGED, -1), (HookField.FOLDED, 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedHooks:
+    """Which hooks of an organisation are meant, and in which order; None leaves a condition out."""
+
+    org_id: OrgId
+    sight: Sight | None = None
+    equal: tuple[tuple[HookField, str | bool], ...] = ()
+    part: str | None = None
+    """Stands somewhere in the name, whatever its case."""
+    begins: str | None = None
+    """Stands at the beginning of the name, whatever its case."""
+    channels: tuple[str, ...] | None = None
+    """Any of them is named, whatever its case; `EVERYWHERE` for hooks that name none."""
+    silent_at: Millis | None = None
+    """Switched off, or expired by then."""
+    order: Order = OLDEST_FIRST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutline:
+    """What names a hook."""
+
+    id: IntegrationId
+    name: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookTally:
+    """How many hooks there are of each direction, and how many of them pass nothing on."""
+
+    incoming: int = 0
+    outgoing: int = 0
+    off: int = 0
+    expired: int = 0
+    muted: int = 0
 
 
 def is_expired(hook: Hook, now: Millis) -> bool:

@@ -46,6 +46,17 @@ class Member:
     is_owner: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRooms:
+    """Which rooms of an organisation a list shows; None leaves a condition out."""
+
+    org_id: OrgId
+    kind: RoomKind | None = None
+    member: UserId | None = None
+    since: Millis | None = None
+    """Only those in which something happened later: a change, a message, or that the member joined."""
+
+
 def direct_room_id(users: tuple[UserId, ...]) -> RoomId:
     """Return the id of the direct room of these users: their ids, sorted and joined, as Rocket.Chat does."""
     return RoomId("".join(sorted(users)))

@@ -14,13 +14,14 @@ from storage.ids import EventSeq, IntegrationId, LaneId, MessageId, RoomId, User
 from storage.records.changes import Changes, Committed, Dedup, PreviousCall
 from storage.records.event import EventKind
 from storage.records.hook_request import HookRequest, Verdict
-from storage.records.integration import Hook, IncomingHook, OutgoingHook
+from storage.records.integration import EVERYWHERE, Hook, IncomingHook, OutgoingHook
 from storage.records.message import Message
 from storage.records.user import User
 from storage.sqlite import audits, connected, pendings, rows
 from storage.sqlite.bulk import insert_rows
 from storage.sqlite.lanes import Lanes
 from storage.sqlite.packing import packed, size_of
+from storage.sqlite.reads import marks
 from storage.sqlite.single import insert, put
 from storage.sqlite.tally import Tally, payer_of
 from storage.vault import Vault
@@ -204,19 +205,23 @@ class Applier:
             connection.execute("DELETE FROM removed WHERE integration_id = ?", (hook.id,))
         else:
             cursor = connection.execute(
-                "UPDATE integration SET (name, enabled, user_id, created_by, created_at, updated_at, expires_at,"
-                " version, body, sealed) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ? AND version = ?",
-                (*row[3:], hook.id, hook.version - 1),
+                f"UPDATE integration SET ({rows.HOOK_COLUMNS}) = ({marks(row)}) WHERE id = ? AND version = ?",
+                (*row, hook.id, hook.version - 1),
             )
             if cursor.rowcount == 0:
                 raise Stale("Somebody else changed this integration meanwhile; look at it again and repeat.")
             connection.execute("DELETE FROM integration_scope WHERE integration_id = ?", (hook.id,))
             connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
+            connection.execute("DELETE FROM integration_channel WHERE integration_id = ?", (hook.id,))
             previous = hook.previous_token if isinstance(hook, IncomingHook) else None
             connection.execute(
                 "DELETE FROM previous_call WHERE integration_id = ? AND hash IS NOT ?",
                 (hook.id, previous.hash if previous else None),
             )
+        connection.executemany(
+            "INSERT INTO integration_channel (channel, integration_id) VALUES (?, ?)",
+            [(channel, hook.id) for channel in {channel.casefold() for channel in hook.channels} or {EVERYWHERE}],
+        )
         if isinstance(hook, OutgoingHook):
             connection.execute(
                 "INSERT INTO integration_version (integration_id, version, sealed) VALUES (?, ?, ?)",

@@ -1,16 +1,18 @@
 """Queries for users, rooms, messages, integrations and events; each a plain function of a connection."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from storage.clock import Millis
+from storage.plain_json import write
 from storage.records.event import Event
 from storage.records.integration import Hook, OutgoingHook, PreviousCalls
 from storage.records.message import Message
-from storage.records.room import Member, Room
+from storage.records.room import Member, Room, WantedRooms
 from storage.records.upload import Upload
 from storage.records.user import Token, User
 from storage.sqlite import rows
+from storage.sqlite.packing import size_of, unpacked
 from storage.vault import Vault
 
 Connection = sqlite3.Connection
@@ -41,6 +43,25 @@ def user(connection: Connection, where: str, value: str) -> User | None:
 def users(connection: Connection, org: str) -> list[User]:
     found = connection.execute(f"SELECT {rows.USER_COLUMNS} FROM user WHERE org_id = ? ORDER BY created_at, id", (org,))
     return [rows.user_from(row) for row in found]
+
+
+def user_page(connection: Connection, org: str, offset: int, count: int) -> tuple[list[User], int]:
+    total = connection.execute("SELECT count(*) FROM user WHERE org_id = ?", (org,)).fetchone()[0]
+    found = connection.execute(
+        f"SELECT {rows.USER_COLUMNS} FROM user WHERE org_id = ? ORDER BY created_at, id LIMIT ? OFFSET ?",
+        (org, count, offset),
+    )
+    return [rows.user_from(row) for row in found], total
+
+
+def member_page(connection: Connection, room_id: str, offset: int, count: int) -> tuple[list[User], int]:
+    total = connection.execute("SELECT count(*) FROM member WHERE room_id = ?", (room_id,)).fetchone()[0]
+    found = connection.execute(
+        f"SELECT {rows.USER_COLUMNS} FROM user WHERE id IN (SELECT user_id FROM member WHERE room_id = ?)"
+        " ORDER BY username LIMIT ? OFFSET ?",
+        (room_id, count, offset),
+    )
+    return [rows.user_from(row) for row in found], total
 
 
 def token(connection: Connection, key: bytes) -> Token | None:
@@ -78,6 +99,28 @@ def rooms_of(connection: Connection, user_id: str) -> list[Room]:
     return [rows.room_from(row) for row in found]
 
 
+def room_page(connection: Connection, wanted: WantedRooms, offset: int, count: int) -> tuple[list[Room], int]:
+    tables, conditions, values = "room", ["room.org_id = ?"], list[object]([wanted.org_id])
+    if wanted.member is not None:
+        tables += " JOIN member ON member.room_id = room.id"
+        conditions.append("member.user_id = ?")
+        values.append(wanted.member)
+    if wanted.kind is not None:
+        conditions.append("room.kind = ?")
+        values.append(wanted.kind)
+    if wanted.since is not None:
+        joined = ", member.joined_at" if wanted.member is not None else ""
+        conditions.append(f"max(room.updated_at, coalesce(room.last_message_at, 0){joined}) > ?")
+        values.append(wanted.since)
+    where = " AND ".join(conditions)
+    total = connection.execute(f"SELECT count(*) FROM {tables} WHERE {where}", values).fetchone()[0]
+    found = connection.execute(
+        f"SELECT room.* FROM {tables} WHERE {where} ORDER BY room.name, room.id LIMIT ? OFFSET ?",
+        (*values, count, offset),
+    )
+    return [rows.room_from(row) for row in found], total
+
+
 def members(connection: Connection, room_id: str) -> list[Member]:
     found = connection.execute("SELECT * FROM member WHERE room_id = ? ORDER BY joined_at, user_id", (room_id,))
     return [rows.member_from(row) for row in found]
@@ -91,8 +134,8 @@ def member(connection: Connection, room_id: str, user_id: str) -> Member | None:
 def room_counts(connection: Connection, room_ids: Sequence[str]) -> dict[str, tuple[int, int, int | None]]:
     found = connection.execute(
         "SELECT id, (SELECT count(*) FROM member WHERE room_id = room.id), messages, last_message_at"
-        f" FROM room WHERE id IN ({marks(room_ids)})",
-        room_ids,
+        " FROM room WHERE id IN (SELECT value FROM json_each(?))",
+        (write(room_ids),),
     )
     return {row[0]: (row[1], row[2], row[3]) for row in found}
 
@@ -113,6 +156,7 @@ def messages(
     inclusive: bool,
     offset: int,
     count: int,
+    most_bytes: int | None,
 ) -> tuple[list[Message], int]:
     edge = "=" if inclusive else ""
     where, values = "room_id = ?", list[object]([room_id])
@@ -125,7 +169,17 @@ def messages(
         f"SELECT {rows.MESSAGE_COLUMNS} FROM message WHERE {where} ORDER BY at DESC, seq DESC LIMIT ? OFFSET ?",
         (*values, count, offset),
     )
-    return [rows.message_from(row) for row in found], total
+    return [rows.message_from(row) for row in _up_to(most_bytes, found)], total
+
+
+def _up_to(most_bytes: int | None, found: Iterable[sqlite3.Row]) -> Iterator[sqlite3.Row]:
+    """Yield rows until they hold so many bytes; those behind are not even read from the file."""
+    size = 0
+    for row in found:
+        before, size = size, size + size_of(row["text"]) + size_of(unpacked(row["body"]))
+        if most_bytes is not None and before and size > most_bytes:
+            return
+        yield row
 
 
 def event(connection: Connection, seq: int) -> Event | None:

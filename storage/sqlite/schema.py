@@ -25,6 +25,7 @@ CREATE TABLE room (
   read_only INTEGER NOT NULL, archived INTEGER NOT NULL, direct_users TEXT NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL,
   messages INTEGER NOT NULL DEFAULT 0, last_message_at INTEGER) STRICT;
+CREATE INDEX room_by_name ON room(org_id, kind, name, id);
 CREATE TABLE member (
   room_id TEXT NOT NULL REFERENCES room(id), user_id TEXT NOT NULL REFERENCES user(id),
   joined_at INTEGER NOT NULL, is_owner INTEGER NOT NULL, PRIMARY KEY (room_id, user_id)) STRICT, WITHOUT ROWID;
@@ -40,10 +41,16 @@ CREATE TABLE event (
   user_id TEXT, body ANY NOT NULL) STRICT;
 CREATE TABLE integration (
   id TEXT PRIMARY KEY, org_id TEXT NOT NULL REFERENCES organisation(id), direction TEXT NOT NULL, name TEXT NOT NULL,
-  enabled INTEGER NOT NULL, user_id TEXT NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL, expires_at INTEGER, version INTEGER NOT NULL, body TEXT NOT NULL,
-  sealed BLOB NOT NULL) STRICT;
+  folded TEXT NOT NULL, enabled INTEGER NOT NULL, user_id TEXT NOT NULL, created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, expires_at INTEGER, muted_until INTEGER,
+  version INTEGER NOT NULL, body TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE INDEX integration_by_user ON integration(user_id);
+CREATE INDEX integration_listed ON integration(
+  org_id, folded, id, direction, name, enabled, user_id, created_by, created_at, updated_at, expires_at, muted_until);
+CREATE TABLE integration_channel (
+  channel TEXT NOT NULL, integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE,
+  PRIMARY KEY (channel, integration_id)) STRICT, WITHOUT ROWID;
+CREATE INDEX integration_channel_by_integration ON integration_channel(integration_id);
 CREATE TABLE integration_version (
   integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE, version INTEGER NOT NULL,
   sealed BLOB NOT NULL, PRIMARY KEY (integration_id, version)) STRICT;

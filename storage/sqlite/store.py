@@ -20,16 +20,24 @@ from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.hook_request import HookRequest, Passed, Verdict
-from storage.records.integration import Hook, IncomingHook, OutgoingHook, PreviousCalls
+from storage.records.integration import (
+    Hook,
+    HookOutline,
+    HookTally,
+    IncomingHook,
+    OutgoingHook,
+    PreviousCalls,
+    WantedHooks,
+)
 from storage.records.message import Message
 from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
-from storage.records.room import Member, Room
+from storage.records.room import Member, Room, WantedRooms
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
-from storage.sqlite import audits, connected, history, pendings, reads, upkeep
+from storage.sqlite import audits, connected, history, listed_hooks, pendings, reads, upkeep
 from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
 from storage.sqlite.commit_health import CommitHealth
@@ -273,6 +281,12 @@ class SqliteStore:
     async def users(self, org: OrgId) -> list[User]:
         return await self._read(reads.users, org)
 
+    async def user_page(self, org: OrgId, *, offset: int = 0, count: int = 50) -> tuple[list[User], int]:
+        return await self._read(reads.user_page, org, offset, count)
+
+    async def member_page(self, room_id: RoomId, *, offset: int = 0, count: int = 50) -> tuple[list[User], int]:
+        return await self._read(reads.member_page, room_id, offset, count)
+
     async def token(self, key: bytes) -> Token | None:
         return await self._read(reads.token, key)
 
@@ -290,6 +304,9 @@ class SqliteStore:
 
     async def rooms_of(self, user_id: UserId) -> list[Room]:
         return await self._read(reads.rooms_of, user_id)
+
+    async def room_page(self, wanted: WantedRooms, *, offset: int = 0, count: int = 50) -> tuple[list[Room], int]:
+        return await self._read(reads.room_page, wanted, offset, count)
 
     async def members(self, room_id: RoomId) -> list[Member]:
         return await self._read(reads.members, room_id)
@@ -316,14 +333,32 @@ class SqliteStore:
         inclusive: bool = False,
         offset: int = 0,
         count: int = 20,
+        most_bytes: int | None = None,
     ) -> tuple[list[Message], int]:
-        return await self._read(reads.messages, room_id, latest, oldest, inclusive, offset, count)
+        return await self._read(reads.messages, room_id, latest, oldest, inclusive, offset, count, most_bytes)
 
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         return await self._read(reads.hook, self._vault, hook_id)
 
     async def hooks(self, org: OrgId) -> list[Hook]:
         return await self._read(self._known_hooks.all, org)
+
+    async def hook_page(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> tuple[list[Hook], int]:
+        return await self._read(listed_hooks.page, self._vault, wanted, offset, count)
+
+    async def bare_hooks(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[Hook]:
+        return await self._read(listed_hooks.bare, wanted, offset, count)
+
+    async def hook_outlines(
+        self, wanted: WantedHooks, *, offset: int = 0, count: int = 50
+    ) -> tuple[list[HookOutline], int]:
+        return await self._read(listed_hooks.outlines, wanted, offset, count)
+
+    async def hooks_of(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
+        return await self._read(listed_hooks.of_ids, self._vault, hook_ids)
+
+    async def hook_tally(self, wanted: WantedHooks, now: Millis) -> HookTally:
+        return await self._read(listed_hooks.tally, wanted, now)
 
     async def hooks_calling(self, url: str) -> list[OutgoingHook]:
         return await self._read(reads.hooks_calling, self._vault, url)

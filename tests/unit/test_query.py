@@ -1,23 +1,18 @@
 """Check paging, sorting, field selection and the `query` filter (rocketchat.md 1.4, decision 53)."""
 
+import asyncio
 import itertools
 import json
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.lists import chosen, in_order
 from handlers.rocketchat.filters import values_at
-from handlers.rocketchat.query import (
-    MAX_OFFSET,
-    UNLIMITED_COUNT,
-    ListParams,
-    QueryFault,
-    ordered,
-    page,
-    parse_list_params,
-)
+from handlers.rocketchat.query import MAX_OFFSET, Item, ListParams, QueryFault, parse_list_params
 
 VISIBLE = frozenset(
     {"_id", "name", "type", "enabled", "channel", "retryCount", "alias", "_createdBy.username", "_createdBy"}
@@ -65,6 +60,16 @@ def parsed(**params: object) -> ListParams:
     return result
 
 
+def page(items: Sequence[Item], params: ListParams) -> tuple[list[Item], int]:
+    """Return the asked-for page and how many items match in all."""
+
+    async def paged() -> tuple[list[Item], int]:
+        return await chosen(in_order((item, item) for item in items), params)
+
+    found, total = asyncio.run(paged())
+    return [params.select(item) for item in found], total
+
+
 def ids(**params: object) -> str:
     """Return the first letters of the ids on the asked-for page."""
     items, _ = page(ITEMS, parsed(**params))
@@ -80,7 +85,7 @@ def ids(**params: object) -> str:
         ({"count": "100"}, 0, 100),
         ({"count": "101"}, 0, 100),
         ({"count": "1e9"}, 0, 100),
-        ({"count": "0"}, 0, UNLIMITED_COUNT),
+        ({"count": "0"}, 0, 50),
         ({"count": "2.9", "offset": "1.9"}, 1, 2),
         ({"count": "ten", "offset": "two"}, 0, 50),
         ({"count": "-1", "offset": "-1"}, 0, 50),
@@ -100,7 +105,7 @@ def test_default_count_can_differ() -> None:
         ({}, 20),
         ({"count": "x"}, 20),
         ({"count": "30"}, 30),
-        ({"count": "0"}, UNLIMITED_COUNT),
+        ({"count": "0"}, 50),
     ):
         result = parse_list_params(params, visible=VISIBLE, default_count=20)
         assert isinstance(result, ListParams)
@@ -145,7 +150,9 @@ def test_sort_across_types() -> None:
     """Values of different types have one order, the one of the original's database."""
     values: list[object] = [True, [], {"a": 1}, "text", 2, 1.5, None]
     items = [{"v": value} for value in values] + [{}]
-    order = [item.get("v", "missing") for item in ordered(items, (("v", 1),))]
+    params = parse_list_params({"sort": '{"v":1}', "count": "100"}, visible=("v",))
+    assert isinstance(params, ListParams)
+    order = [item.get("v", "missing") for item in page(items, params)[0]]
     assert order == [[], None, "missing", 1.5, 2, "text", {"a": 1}, True]
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.api.realtime.protocol import MOST_NAME, read_date, with_dates
+from bot.api.realtime.protocol import MOST_NAME, Encoded, read_date, with_dates
 from bot.api.realtime.streams import Listener, Streams
 from bot.api.rocketchat.chat import INVALID_ROOM, send
 from bot.api.rocketchat.commands import PARAMS_NO_TEXT, RUN_NEEDS_COMMAND, RUN_NEEDS_ROOM, UNKNOWN
-from bot.api.rocketchat.shapes import message_json, rooms_json
+from bot.api.rocketchat.shapes import message_json, messages_shown, rooms_of
+from bot.lists import MAX_ANSWER_BYTES, Listed, encoded
 from bot.services import Services
 from bot.workspace.posting import NOT_ALLOWED
 from handlers.errors import Fault
@@ -20,6 +21,8 @@ INVALID_USER = Fault("Invalid user", "error-invalid-user")
 MOST_HISTORY = 100
 """Messages `loadHistory` returns at once; the next page begins where one ends."""
 HISTORY = 50
+MAX_RESULT_BYTES = MAX_ANSWER_BYTES // 2
+"""Half of what may wait for one socket: a client with a full list under way still hears its rooms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,12 @@ class MethodCall:
 
 async def rooms_get(call: MethodCall) -> object:
     """List the caller's rooms; with a date those changed since, in an object (decision 55)."""
-    rooms = await call.services.directory.rooms_of(call.user.id)
     since = read_date(call.at(0))
-    wanted = [room for room in rooms if since is None or room.updated_at > since]
-    shown = [with_dates(room) for room in await rooms_json(call.services, wanted)]
-    return shown if since is None else {"update": shown, "remove": []}
+    rooms = rooms_of(call.services, call.user, since)
+    pieces, cut = await encoded((with_dates(room) async for room in rooms), most=MAX_RESULT_BYTES)
+    if since is None:
+        return Encoded(Listed("update", pieces, {}).array())
+    return Encoded(Listed("update", pieces, {"remove": [], **({"truncated": True} if cut else {})}).body())
 
 
 async def send_message(call: MethodCall) -> object:
@@ -151,8 +155,13 @@ async def load_history(call: MethodCall) -> object:
         return INVALID_ROOM
     limit = call.at(2)
     count = min(limit, MOST_HISTORY) if isinstance(limit, int) and limit > 0 else HISTORY
-    found, _ = await call.services.store.messages(room.id, latest=read_date(call.at(1)), count=count)
-    return {"messages": [with_dates(await message_json(call.services, message)) for message in found]}
+    found, total = await call.services.store.messages(
+        room.id, latest=read_date(call.at(1)), count=count, most_bytes=MAX_RESULT_BYTES
+    )
+    shown = (with_dates(message) async for message in messages_shown(call.services, found))
+    pieces, cut = await encoded(shown, most=MAX_RESULT_BYTES)
+    stopped = cut or len(found) < min(count, total)
+    return Encoded(Listed("messages", pieces, {"truncated": True} if stopped else {}).body())
 
 
 async def replay_outgoing(call: MethodCall) -> object:

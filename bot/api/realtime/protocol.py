@@ -71,6 +71,13 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A result that is JSON already: large ones are encoded piece by piece."""
+
+    json: bytes
+
+
 Frame = Connect | Method | Sub | Unsub | Ping | Pong | Unreadable
 
 
@@ -111,6 +118,8 @@ def wrong_version() -> str:
 
 def result(method_id: str, value: object) -> str:
     """Answer a call; a method that returns nothing answers without `result`, as Meteor does."""
+    if isinstance(value, Encoded):
+        return f'{_text(msg="result", id=method_id)[:-1]},"result":{value.json.decode()}}}'
     return _text(msg="result", id=method_id, **({} if value is None else {"result": value}))
 
 

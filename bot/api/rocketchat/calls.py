@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from bot.lists import Listed, Turns
 from bot.services import Services
-from bot.web.answers import LOGIN_NEEDED, NOT_FOUND, WRONG_METHOD, answer, failure, refusal, success, too_many
+from bot.web.answers import LOGIN_NEEDED, NOT_FOUND, WRONG_METHOD, answer, failure, refusal, success, too_many, written
 from bot.web.bodies import read_raw
 from bot.web.client import counted_address
 from bot.web.limits import RateLimit
@@ -18,8 +19,8 @@ from handlers.errors import Fault
 from handlers.rocketchat.validation import INVALID_PARAMS, Schema, validate
 from storage.records.user import User
 
-Reply = Mapping[str, object] | Fault | web.StreamResponse
-"""What a call returns: an object that becomes a 200 with `success`, a refusal, or a ready answer."""
+Reply = Mapping[str, object] | Listed | Fault | web.StreamResponse
+"""What a call returns: an object or list that becomes a 200 with `success`, a refusal, or a ready answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,18 @@ class Call:
     schema: Schema | None = None
     reads_body: bool = field(default=False)
     """The call reads the request's body itself (uploads)."""
+    lists: bool = field(default=False)
+    """The answer may be large: the caller has only a few of them under way."""
 
 
 def get(name: str, handle: Handle, *, login: bool = True, schema: Schema | None = None) -> Call:
     """Declare a GET call."""
     return Call("GET", name, handle, login, schema)
+
+
+def listing(name: str, handle: Handle, *, schema: Schema | None = None) -> Call:
+    """Declare a GET call whose answer is a list."""
+    return Call("GET", name, handle, schema=schema, lists=True)
 
 
 def post(
@@ -91,6 +99,7 @@ class Api:
     def __init__(self, services: Services, calls: Iterable[Call]) -> None:
         self._services = services
         self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
+        self._turns = Turns()
         self._calls: dict[str, dict[str, Call]] = {}
         for call in calls:
             methods = self._calls.setdefault(call.name, {})
@@ -134,12 +143,16 @@ class Api:
             return failure(params.text, params.status)
         fault = None if call.schema is None else validate(call.schema, params)
         if fault is not None:
-            response: web.StreamResponse = answer({"success": False, "error": fault, "errorType": INVALID_PARAMS}, 400)
+            response = answer({"success": False, "error": fault, "errorType": INVALID_PARAMS}, 400)
         else:
             given = params if isinstance(params, Mapping) else {}
-            reply = await call.handle(self._services, ApiRequest(given, address, request, token, caller))
-            response = _respond(reply)
-        if allowance is not None and not response.prepared:
+            asked = ApiRequest(given, address, request, token, caller)
+            more = {} if allowance is None else allowance.headers
+            if call.lists and caller is not None:
+                async with self._turns.turn(caller.id):
+                    return await _answer(await call.handle(self._services, asked), request, more)
+            return await _answer(await call.handle(self._services, asked), request, more)
+        if allowance is not None:
             response.headers.update(allowance.headers)
         return response
 
@@ -169,10 +182,19 @@ def query_params(request: web.Request) -> dict[str, object]:
     return {name: values if name in lists or len(values) > 1 else values[0] for name, values in found.items()}
 
 
-def _respond(reply: Reply) -> web.StreamResponse:
-    if isinstance(reply, web.StreamResponse):
-        return reply
-    return refusal(reply) if isinstance(reply, Fault) else success(reply)
+async def _answer(reply: Reply, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+    match reply:
+        case Listed():
+            return await written(request, reply.body(success=True), headers)
+        case web.StreamResponse():
+            response = reply
+        case Fault():
+            response = refusal(reply)
+        case _:
+            response = success(reply)
+    if not response.prepared:
+        response.headers.update(headers)
+    return response
 
 
 def texts(value: object) -> Sequence[str]:

@@ -1,6 +1,6 @@
 """`channels.*`: public rooms."""
 
-from bot.api.rocketchat.calls import get, post
+from bot.api.rocketchat.calls import listing, post
 from bot.api.rocketchat.rooms_of_kind import RoomsOfKind
 from storage.records.room import RoomKind
 
@@ -8,6 +8,6 @@ _CHANNELS = RoomsOfKind(RoomKind.PUBLIC, "channels", "channel")
 
 CALLS = (
     *_CHANNELS.calls(),
-    get("channels.list.joined", _CHANNELS.list_joined),
+    listing("channels.list.joined", _CHANNELS.list_joined),
     post("channels.join", _CHANNELS.join),
 )

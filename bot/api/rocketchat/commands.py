@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post
+from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, listing, post
 from bot.api.rocketchat.shapes import list_params, listed
 from bot.flows.room_door import SLASH_COMMANDS, SlashCommand
+from bot.lists import chosen, in_order
 from bot.services import Services
 from handlers.errors import Fault
-from handlers.rocketchat.query import page
 from handlers.rocketchat.views import JsonObject
 from storage.records.room import Room
 
@@ -35,8 +35,8 @@ async def list_commands(_: Services, request: ApiRequest) -> Reply:
     params = list_params(request, _PATHS)
     if isinstance(params, Fault):
         return params
-    shown, total = page(map(_shown, SLASH_COMMANDS), params)
-    return listed("commands", shown, params, total)
+    shown, total = await chosen(in_order((each, each) for each in map(_shown, SLASH_COMMANDS)), params)
+    return await listed("commands", in_order(shown), params, total)
 
 
 async def get_command(services: Services, request: ApiRequest) -> Reply:
@@ -138,7 +138,7 @@ def _shown(command: SlashCommand) -> JsonObject:
 
 
 CALLS: tuple[Call, ...] = (
-    get("commands.list", list_commands),
+    listing("commands.list", list_commands),
     get("commands.get", get_command),
     post("commands.run", run),
     get("commands.preview", preview),

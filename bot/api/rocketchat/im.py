@@ -1,6 +1,6 @@
 """`im.*`, also called `dm.*`: direct rooms of two users (decision 49)."""
 
-from bot.api.rocketchat.calls import ApiRequest, Reply, get, post, texts
+from bot.api.rocketchat.calls import ApiRequest, Reply, listing, post, texts
 from bot.api.rocketchat.shapes import history, list_rooms, room_of
 from bot.services import Services
 from handlers.errors import Fault
@@ -31,8 +31,7 @@ async def create(services: Services, request: ApiRequest) -> Reply:
 
 async def list_them(services: Services, request: ApiRequest) -> Reply:
     """List the caller's direct rooms."""
-    rooms = await services.directory.rooms_of(request.user.id)
-    return await list_rooms(services, request, "ims", (room for room in rooms if room.kind is RoomKind.DIRECT))
+    return await list_rooms(services, request, "ims", RoomKind.DIRECT, request.user.id)
 
 
 async def show_history(services: Services, request: ApiRequest) -> Reply:
@@ -46,7 +45,7 @@ CALLS = tuple(
     for family in ("im", "dm")
     for call in (
         post(f"{family}.create", create),
-        get(f"{family}.list", list_them),
-        get(f"{family}.history", show_history),
+        listing(f"{family}.list", list_them),
+        listing(f"{family}.history", show_history),
     )
 )

@@ -1,17 +1,22 @@
 """Managing webhooks: `integrations.*`, in the contract's order of checks (`rocketchat.md` §4, §8 and §12)."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
 
-from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post, put
-from bot.api.rocketchat.shapes import list_params
+from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, listing, post, put
+from bot.api.rocketchat.shapes import list_params, listed
+from bot.lists import Listed, chosen, in_order
 from bot.services import Services
 from handlers.errors import NOT_PERMITTED, Fault
 from handlers.permissions import MANAGE_OUTGOING, MANAGE_OWN_OUTGOING, permissions
-from handlers.rocketchat.query import Item, ListParams, page
+from handlers.rocketchat.query import Item, ListParams
 from handlers.rocketchat.schemas import SCHEMAS
-from handlers.rocketchat.views import JsonObject, integration_view
+from handlers.rocketchat.views import integration_view
 from storage.ids import IntegrationId
-from storage.records.integration import Hook
+from storage.records.integration import Hook, HookField, WantedHooks
 
 INVALID_ID = Fault("Invalid integration id.")
 
@@ -36,6 +41,23 @@ _HISTORY_PATHS = frozenset(
 )
 _BY_CHANGE = "_updatedAt"
 
+_IN_STORE: Final = MappingProxyType(
+    {
+        "_id": HookField.ID,
+        "name": HookField.NAME,
+        "type": HookField.DIRECTION,
+        "enabled": HookField.ENABLED,
+        "userId": HookField.USER,
+        "_createdBy._id": HookField.MAKER,
+        "_createdAt": HookField.MADE,
+        _BY_CHANGE: HookField.CHANGED,
+    }
+)
+"""What the store can sort and filter by; for all else every hook is looked at, a few at a time."""
+_TIMES: Final = frozenset({HookField.MADE, HookField.CHANGED})
+LOOKED_THROUGH: Final = 100
+"""Hooks read at once where all of them are looked through."""
+
 
 async def create(services: Services, request: ApiRequest) -> Reply:
     """Make a webhook (§4.1); its answer is the record as it was inserted, without a time of change."""
@@ -52,12 +74,45 @@ async def list_integrations(services: Services, request: ApiRequest) -> Reply:
     params = list_params(request, _HOOK_PATHS)
     if isinstance(params, Fault):
         return params
-    name, kind = (request.text("name") or "").casefold(), request.text("type")
-    items = [
-        integration_view(hook) for hook in await services.hooks.visible(request.user) if name in hook.name.casefold()
-    ]
-    shown, total = page((item for item in items if kind in (None, item["type"])), params)
-    return _listed("integrations", shown, params, total)
+    equal, all_of_it = narrowed(params.query)
+    if kind := request.text("type"):
+        equal = [*equal, (HookField.DIRECTION, kind)]
+    wanted = replace(services.hooks.seen(request.user), part=request.text("name"), equal=tuple(equal))
+    if all_of_it and all(path in _IN_STORE for path, _ in params.sort):
+        order = tuple((_IN_STORE[path], way) for path, way in params.sort) or wanted.order
+        hooks, total = await services.store.hook_page(
+            replace(wanted, order=order), offset=params.offset, count=params.count
+        )
+    else:
+        ids, total = await chosen(_outlined(services, wanted), params)
+        hooks = await services.store.hooks_of(ids)
+    return await _listed("integrations", in_order(map(integration_view, hooks)), params, total)
+
+
+def narrowed(query: Mapping[str, object]) -> tuple[Sequence[tuple[HookField, str | bool]], bool]:
+    """Return the conditions of a filter the store can judge, and whether they are all of it.
+
+    Only such are taken as everything else of the filter has to hold beside them.
+    """
+    equal, all_of_it = list[tuple[HookField, str | bool]](), True
+    for path, value in query.items():
+        field = _IN_STORE.get(path)
+        kind = bool if field is HookField.ENABLED else str
+        if field in _TIMES or field is None or not isinstance(value, kind):
+            all_of_it = False
+        else:
+            equal.append((field, value))
+    return equal, all_of_it
+
+
+async def _outlined(services: Services, wanted: WantedHooks) -> AsyncIterator[tuple[IntegrationId, Item]]:
+    """Bring the id and the view of every hook, its secrets left out: nobody filters or sorts by those."""
+    for offset in itertools.count(step=LOOKED_THROUGH):
+        hooks = await services.store.bare_hooks(wanted, offset=offset, count=LOOKED_THROUGH)
+        for hook in hooks:
+            yield hook.id, integration_view(hook)
+        if len(hooks) < LOOKED_THROUGH:
+            return
 
 
 async def get_integration(services: Services, request: ApiRequest) -> Reply:
@@ -94,12 +149,14 @@ async def history(services: Services, request: ApiRequest) -> Reply:
     hook_ids = [hook_id] if hook is not None and may_read else []
     filtered = request.text("query") is not None or params.sort not in ((), ((_BY_CHANGE, 1),), ((_BY_CHANGE, -1),))
     if filtered:
-        shown, total = page(await services.replay.entries(request.user, hook_ids), params)
-        return _listed("history", shown, params, total)
-    entries, total = await services.replay.page(
-        request.user, hook_ids, offset=params.offset, count=params.count, ascending=params.sort == ((_BY_CHANGE, 1),)
-    )
-    return _listed("history", entries, params, total)
+        newest = services.replay.entries(request.user, await services.replay.newest(hook_ids))
+        attempts, total = await chosen(newest, params)
+    else:
+        attempts, total = await services.replay.page(
+            hook_ids, offset=params.offset, count=params.count, ascending=params.sort == ((_BY_CHANGE, 1),)
+        )
+    entries = (entry async for _, entry in services.replay.entries(request.user, attempts))
+    return await _listed("history", entries, params, total)
 
 
 async def clear_history(services: Services, request: ApiRequest) -> Reply:
@@ -117,18 +174,19 @@ def _one(hook: Hook | Fault) -> Reply:
     return hook if isinstance(hook, Fault) else {"integration": integration_view(hook)}
 
 
-def _listed(key: str, items: Sequence[Item], params: ListParams, total: int) -> JsonObject:
-    """Wrap one page as these calls do: the length of the page stands twice (§4.2, §4.6)."""
-    return {key: items, "offset": params.offset, "items": len(items), "count": len(items), "total": total}
+async def _listed(key: str, items: AsyncIterable[Item], params: ListParams, total: int) -> Listed:
+    """Answer with one page as these calls do: its length stands twice (§4.2, §4.6)."""
+    found = await listed(key, items, params, total)
+    return replace(found, more={"offset": params.offset, "items": len(found.pieces), **found.more})
 
 
 CALLS: tuple[Call, ...] = (
     post("integrations.create", create, schema=SCHEMAS["integrations.create"]),
-    get("integrations.list", list_integrations, schema=SCHEMAS["integrations.list"]),
+    listing("integrations.list", list_integrations, schema=SCHEMAS["integrations.list"]),
     get("integrations.get", get_integration, schema=SCHEMAS["integrations.get"]),
     put("integrations.update", update, schema=SCHEMAS["integrations.update"]),
     post("integrations.remove", remove, schema=SCHEMAS["integrations.remove"]),
-    get("integrations.history", history, schema=SCHEMAS["integrations.history"]),
+    listing("integrations.history", history, schema=SCHEMAS["integrations.history"]),
     post("integrations.clearHistory", clear_history, schema=SCHEMAS["integrations.clearHistory"]),
     post("integrations.replayOutgoing", replay_outgoing, schema=SCHEMAS["integrations.replayOutgoing"]),
 )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from bot.api.rocketchat.calls import ApiRequest, Reply, get, post
-from bot.api.rocketchat.shapes import message_json, moment, room_of, rooms_json
+from bot.api.rocketchat.calls import ApiRequest, Reply, get, listing, post
+from bot.api.rocketchat.shapes import message_json, moment, room_of, rooms_of
+from bot.lists import Listed, encoded
 from bot.services import Services
 from bot.web.multipart import BadForm, Form, TextPart
 from bot.workspace.uploads import NO_FILE, Caption, link
 from handlers.errors import UNAUTHORIZED, Fault
-from storage.clock import Millis
 from storage.ids import RoomId
 from storage.records.message import Message
 from storage.records.room import Room
@@ -22,21 +22,8 @@ async def list_mine(services: Services, request: ApiRequest) -> Reply:
     since = moment(request, "updatedSince")
     if isinstance(since, Fault):
         return since
-    rooms = await services.directory.rooms_of(request.user.id)
-    if since is not None:
-        rooms = await _changed_since(services, request, rooms, since)
-    return {"update": await rooms_json(services, rooms), "remove": []}
-
-
-async def _changed_since(services: Services, request: ApiRequest, rooms: list[Room], since: Millis) -> list[Room]:
-    counts = await services.store.room_counts([room.id for room in rooms]) if rooms else {}
-    changed = []
-    for room in rooms:
-        _, _, last_message = counts.get(room.id, (0, 0, None))
-        place = await services.directory.member(room.id, request.user.id)
-        if max(room.updated_at, last_message or 0, place.joined_at if place else 0) > since:
-            changed.append(room)
-    return changed
+    pieces, cut = await encoded(rooms_of(services, request.user, since))
+    return Listed("update", pieces, {"remove": [], **({"truncated": True} if cut else {})})
 
 
 async def info(services: Services, request: ApiRequest) -> Reply:
@@ -127,7 +114,7 @@ async def _answer(services: Services, message: Message | Fault) -> Reply:
 
 
 CALLS = (
-    get("rooms.get", list_mine),
+    listing("rooms.get", list_mine),
     get("rooms.info", info),
     post("rooms.upload/{rid}", upload, reads_body=True),
     post("rooms.media/{rid}", media, reads_body=True),

@@ -1,13 +1,13 @@
 """The calls `channels.` and `groups.` have in common, declared once for both (decision 49)."""
 
 from dataclasses import dataclass
+from functools import partial
 
-from bot.api.rocketchat.calls import ApiRequest, Call, Handle, Reply, get, post, texts
-from bot.api.rocketchat.shapes import history, list_params, list_rooms, listed, room_of, stopped_json
+from bot.api.rocketchat.calls import ApiRequest, Call, Handle, Reply, get, listing, post, texts
+from bot.api.rocketchat.shapes import history, list_params, list_rooms, list_users, room_of, stopped_json
 from bot.services import Services
 from bot.workspace.rooms import Left
 from handlers.errors import Fault
-from handlers.rocketchat.query import page
 from handlers.rocketchat.views import user_fields_for, user_view_for
 from storage.ids import UserId
 from storage.records.room import Room, RoomKind
@@ -33,9 +33,8 @@ class RoomsOfKind:
 
     def calls(self) -> tuple[Call, ...]:
         """Return what both families offer."""
-        reads: dict[str, Handle] = {
+        lists: dict[str, Handle] = {
             "list": self.list_them,
-            "info": self.info,
             "history": self.history,
             "members": self.members,
         }
@@ -50,7 +49,8 @@ class RoomsOfKind:
             "setReadOnly": self.set_read_only,
         }
         return (
-            *(get(f"{self.family}.{name}", handle) for name, handle in reads.items()),
+            *(listing(f"{self.family}.{name}", handle) for name, handle in lists.items()),
+            get(f"{self.family}.info", self.info),
             *(post(f"{self.family}.{name}", handle) for name, handle in writes.items()),
         )
 
@@ -58,14 +58,12 @@ class RoomsOfKind:
 
     async def list_them(self, services: Services, request: ApiRequest) -> Reply:
         """List all public rooms, or the private ones the caller is in."""
-        public = self.kind is RoomKind.PUBLIC
-        rooms = await (services.directory.rooms() if public else services.directory.rooms_of(request.user.id))
-        return await list_rooms(services, request, self.family, (room for room in rooms if room.kind is self.kind))
+        of = None if self.kind is RoomKind.PUBLIC else request.user.id
+        return await list_rooms(services, request, self.family, self.kind, of)
 
     async def list_joined(self, services: Services, request: ApiRequest) -> Reply:
         """List the rooms the caller is in."""
-        rooms = await services.directory.rooms_of(request.user.id)
-        return await list_rooms(services, request, self.family, (room for room in rooms if room.kind is self.kind))
+        return await list_rooms(services, request, self.family, self.kind, request.user.id)
 
     async def info(self, services: Services, request: ApiRequest) -> Reply:
         """Show one room."""
@@ -84,10 +82,8 @@ class RoomsOfKind:
         params = list_params(request, user_fields_for(request.user))
         if isinstance(params, Fault):
             return params
-        found = [await services.directory.user(member.user_id) for member in await services.directory.members(room.id)]
-        users = sorted((user for user in found if user is not None), key=lambda user: user.username.lower())
-        shown, total = page((user_view_for(request.user, user) for user in users), params)
-        return listed("members", shown, params, total)
+        read = partial(services.store.member_page, room.id)
+        return await list_users(read, partial(user_view_for, request.user), params, "members")
 
     # --- changing -----------------------------------------------------------------------------------
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
-from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, post, texts
-from bot.api.rocketchat.shapes import hook_reference, list_params, listed, stopped_json
+from bot.api.rocketchat import shapes
+from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, listing, post, texts
+from bot.api.rocketchat.shapes import hook_reference, stopped_json
 from bot.services import Services
 from bot.workspace.user_fields import Roles, read_roles
 from bot.workspace.users import Changed, NewUser, UserUpdate
 from handlers.errors import Fault
 from handlers.match import wrong_type
-from handlers.rocketchat.query import page
 from handlers.rocketchat.validation import INVALID_PARAMS, Branch, Field, Schema
 from handlers.rocketchat.views import JsonObject, user_fields_for, user_view_for
 from storage.clock import iso
@@ -56,11 +57,11 @@ async def info(services: Services, request: ApiRequest) -> Reply:
 async def list_users(services: Services, request: ApiRequest) -> Reply:
     """List users; who is no admin may not filter by what they are not shown either."""
     caller = request.user
-    params = list_params(request, user_fields_for(caller))
+    params = shapes.list_params(request, user_fields_for(caller))
     if isinstance(params, Fault):
         return params
-    shown, total = page((user_view_for(caller, user) for user in await services.directory.users()), params)
-    return listed("users", shown, params, total)
+    read = partial(services.store.user_page, services.directory.org)
+    return await shapes.list_users(read, partial(user_view_for, caller), params, "users")
 
 
 async def update(services: Services, request: ApiRequest) -> Reply:
@@ -181,7 +182,7 @@ _ACTIVE = _schema(Field("userId"), required=("userId", "activeStatus"))
 CALLS: tuple[Call, ...] = (
     post("users.create", create, schema=_CREATE),
     get("users.info", info),
-    get("users.list", list_users),
+    listing("users.list", list_users),
     post("users.update", update, schema=_schema(Field("userId"), required=("userId", "data"))),
     post("users.setActiveStatus", set_active_status, schema=_ACTIVE),
     post("users.generatePersonalAccessToken", generate_token),

@@ -1,0 +1,126 @@
+"""Lists hooks: what is asked for is found and put in order by one index, and only a page of it is read and opened."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from storage.ids import IntegrationId
+from storage.plain_json import read, write
+from storage.records.integration import Direction, Hook, HookOutline, HookTally, Sight, WantedHooks
+from storage.sqlite import rows
+from storage.sqlite.reads import marks
+from storage.vault import Vault
+
+Connection = sqlite3.Connection
+
+_LISTED = "integration INDEXED BY integration_listed"
+"""Holds every column that is asked for below: rows, each with its sealed part, are not looked at."""
+
+_LAST = "\U0010ffff"
+"""Behind every character a name can hold."""
+
+
+def page(connection: Connection, vault: Vault, wanted: WantedHooks, offset: int, count: int) -> tuple[list[Hook], int]:
+    return of_ids(connection, vault, _ids(connection, wanted, offset, count)), _total(connection, wanted)
+
+
+def bare(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[Hook]:
+    # one step of SQLite and one value: each row that is stepped hands the interpreter's lock over
+    found = connection.execute(
+        "SELECT json_group_array(body) FROM json_each(?) CROSS JOIN integration ON integration.id = json_each.value",
+        (write(_ids(connection, wanted, offset, count)),),
+    ).fetchone()
+    return [rows.bare_hook_from(body) for body in read(found[0])]
+
+
+def outlines(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> tuple[list[HookOutline], int]:
+    where, values = _where(wanted)
+    found = connection.execute(
+        "SELECT json_group_array(json_array(id, name, direction)) FROM"
+        f" (SELECT id, name, direction FROM {_LISTED} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
+        (*values, count, offset),
+    ).fetchone()
+    return [
+        HookOutline(id=IntegrationId(hook_id), name=name, direction=Direction(way))
+        for hook_id, name, way in read(found[0])
+    ], _total(connection, wanted)
+
+
+def of_ids(connection: Connection, vault: Vault, hook_ids: Sequence[str]) -> list[Hook]:
+    found = connection.execute(
+        f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE id IN (SELECT value FROM json_each(?))", (write(hook_ids),)
+    )
+    hooks = {row["id"]: rows.hook_from(row, vault) for row in found}
+    return [hooks[hook_id] for hook_id in hook_ids if hook_id in hooks]
+
+
+def tally(connection: Connection, wanted: WantedHooks, now: int) -> HookTally:
+    where, values = _where(wanted)
+    found = connection.execute(
+        "SELECT count(*) FILTER (WHERE direction = 'webhook-incoming') AS incoming,"
+        " count(*) FILTER (WHERE direction = 'webhook-outgoing') AS outgoing,"
+        " count(*) FILTER (WHERE state = 'off') AS off, count(*) FILTER (WHERE state = 'expired') AS expired,"
+        " count(*) FILTER (WHERE state = 'muted') AS muted FROM (SELECT direction,"
+        " CASE WHEN NOT enabled THEN 'off' WHEN expires_at <= ? THEN 'expired' WHEN muted_until > ? THEN 'muted' END"
+        f" AS state FROM {_LISTED} WHERE {where})",
+        (now, now, *values),
+    ).fetchone()
+    return HookTally(**found)
+
+
+def _ids(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[str]:
+    where, values = _where(wanted)
+    found = connection.execute(
+        f"SELECT json_group_array(id) FROM"
+        f" (SELECT id FROM {_LISTED} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
+        (*values, count, offset),
+    ).fetchone()
+    ids: list[str] = read(found[0])
+    return ids
+
+
+def _total(connection: Connection, wanted: WantedHooks) -> int:
+    where, values = _where(wanted)
+    return int(connection.execute(f"SELECT count(*) FROM {_LISTED} WHERE {where}", values).fetchone()[0])
+
+
+def _order(wanted: WantedHooks) -> str:
+    # hooks that are equal in all of it stay in the order they were made in
+    terms = [f"{name.value} {'ASC' if way > 0 else 'DESC'}" for name, way in wanted.order]
+    return ", ".join([*terms, "created_at", "id"])
+
+
+def _where(wanted: WantedHooks) -> tuple[str, list[object]]:
+    conditions, values = ["org_id = ?"], list[object]([wanted.org_id])
+    if wanted.sight is not None:
+        condition, more = seen(wanted.sight)
+        conditions.append(condition)
+        values += more
+    for name, value in wanted.equal:
+        conditions.append(f"{name.value} = ?")
+        values.append(value)
+    if wanted.part is not None:
+        conditions.append("instr(folded, ?)")
+        values.append(wanted.part.casefold())
+    if wanted.begins is not None:
+        folded = wanted.begins.casefold()
+        conditions.append("folded >= ? AND folded < ?")
+        values += [folded, folded + _LAST]
+    if wanted.channels is not None:
+        channels = [channel.casefold() for channel in wanted.channels]
+        conditions.append(
+            f"id IN (SELECT integration_id FROM integration_channel WHERE channel IN ({marks(channels)}))"
+        )
+        values += channels
+    if wanted.silent_at is not None:
+        conditions.append("(NOT enabled OR expires_at <= ?)")
+        values.append(wanted.silent_at)
+    return " AND ".join(conditions), values
+
+
+def seen(sight: Sight) -> tuple[str, list[object]]:
+    """Return the condition that a hook is in somebody's sight, with its values; columns are those of `integration`."""
+    every, own = sorted(sight.all_of), sorted(sight.own_of)
+    return (
+        f"(direction IN ({marks(every)}) OR (direction IN ({marks(own)}) AND created_by = ?))",
+        [*every, *own, sight.user_id],
+    )
