@@ -13,6 +13,8 @@ from storage.errors import StorageError
 from storage.ports import Queue, Upkeep
 
 PROBE_EVERY_S = 1.0
+PROBE_S = 2.0
+"""Longest wait for a probe: whoever asks wants to know now, and a store that slow is not ready."""
 
 
 class HealthStore(Queue, Upkeep, Protocol):
@@ -60,9 +62,10 @@ class HealthRoutes:
         async with self._probing:
             if self._probed_at is None or self._clock.monotonic() - self._probed_at >= PROBE_EVERY_S:
                 try:
-                    await self._store.probe()
+                    async with asyncio.timeout(PROBE_S):
+                        await self._store.probe()
                     self._stored = True
-                except StorageError:
+                except (StorageError, TimeoutError):
                     self._stored = False
                 self._probed_at = self._clock.monotonic()
             return self._stored
