@@ -40,6 +40,44 @@ class NewRoom:
     """User names, without `@`."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """What a room keeps of its messages; None is no bound of that kind."""
+
+    keep_ms: int | None = None
+    keep_last: int | None = None
+
+    @classmethod
+    def of(cls, room: Room) -> "Retention":
+        return cls(keep_ms=room.keep_ms, keep_last=room.keep_last)
+
+    @property
+    def in_words(self) -> str:
+        """Say which messages stay."""
+        newest = None if self.keep_last is None else f"the newest {self.keep_last:,}"
+        if self.keep_ms is None:
+            return f"{newest} messages" if newest else "all messages"
+        return f"messages of the last {lasting(self.keep_ms)}{f', at most {newest}' if newest else ''}"
+
+    @property
+    def flags(self) -> str:
+        """Write it as `room retention` reads it."""
+        bounds = [
+            *([] if self.keep_ms is None else [f"--keep {lasting(self.keep_ms)}"]),
+            *([] if self.keep_last is None else [f"--keep-last {self.keep_last}"]),
+        ]
+        return " ".join(bounds) or "--off"
+
+
+def lasting(milliseconds: int) -> str:
+    """Write a duration as one is typed: in the largest unit that is exact."""
+    seconds = milliseconds // 1000
+    for unit, sign in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{sign}"
+    return f"{seconds}s"
+
+
 class RoomDesk(Protocol):
     """Public rooms, and private ones of the caller; changed with the caller's rights."""
 
@@ -61,6 +99,18 @@ class RoomDesk(Protocol):
 
     async def archive(self, room: Room, *, archived: bool, note: str, also: Changes) -> Fault | None:
         """Close a room or open it again; the room reads the note first, while it still can."""
+        ...
+
+    async def beyond(self, room: Room, retention: Retention) -> int:
+        """Return how many messages a room would not keep, as it is now."""
+        ...
+
+    async def removed(self, room: Room) -> int:
+        """Return how many messages the retention of a room has removed so far."""
+        ...
+
+    async def retain(self, room: Room, retention: Retention, also: Changes) -> Fault | None:
+        """Set what a room keeps."""
         ...
 
 

@@ -35,6 +35,7 @@ def random_text(length: int) -> str:
     return found[:length]
 
 
+_TIMED = 17
 _PROCESS = random_text(5)
 _COUNT = count()
 
@@ -55,6 +56,16 @@ def _time_text(now: Millis) -> str:
         rest, pair = divmod(rest, len(_PAIRS))
         text = _PAIRS[pair] + text
     return text
+
+
+def id_time(text: str) -> Millis | None:
+    """Return when an id of `timed_id`'s shape was made; None for texts of another shape, as clients may choose them."""
+    if len(text) != _TIMED or not all(char in ALPHABET for char in text):
+        return None
+    at = 0
+    for char in text[:8]:
+        at = at * len(ALPHABET) + ALPHABET.index(char)
+    return Millis(at)
 
 
 def integration_id() -> IntegrationId:

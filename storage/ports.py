@@ -29,7 +29,7 @@ from storage.records.message import Message
 from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
-from storage.records.room import Member, Room, WantedRooms
+from storage.records.room import Member, Removed, Room, WantedRooms
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
@@ -107,6 +107,10 @@ class Rooms(Protocol):
     async def member(self, room_id: RoomId, user_id: UserId) -> Member | None: ...
     async def room_counts(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, tuple[int, int, Millis | None]]:
         """Return members, messages and the time of the last message of each room."""
+        ...
+
+    async def room_removals(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, Removed]:
+        """Return what the retention of rooms has removed; rooms where it was nothing are left out."""
         ...
 
 
@@ -376,7 +380,10 @@ class Upkeep(Protocol):
     """What keeps the store healthy; long work is done in slices beside normal traffic."""
 
     async def purge(self, now: Millis) -> int:
-        """Remove one slice of what is past its age or of a removed hook (33, 45); returns how many rows went."""
+        """Remove one slice of what is past its age, of a removed hook, or of what rooms keep no longer.
+
+        Returns how many rows were removed or changed; 0 when nothing is left to do.
+        """
         ...
 
     async def expire_held(self) -> int:

@@ -36,6 +36,9 @@ class Town:
     async def rooms(self, user: User) -> Rooms:
         return Rooms(names=("#general",), direct=1)
 
+    async def removed(self, message_id: MessageId, room: str | None) -> Sequence[str]:
+        return ()
+
     async def posting_as(self, user: User) -> Sequence[Hook]:
         return ()
 

@@ -10,7 +10,7 @@ from handlers.deliveries import DELIVERIES, Shown, Wanted
 from handlers.errors import Fault
 from handlers.muting import MUTES
 from handlers.permissions import may_manage, permissions, visible
-from handlers.rooms import ROOMS, NewRoom, RoomFacts
+from handlers.rooms import ROOMS, NewRoom, Retention, RoomFacts
 from handlers.services import Provided, provide
 from storage.clock import Millis
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, RoomId
@@ -20,6 +20,7 @@ from storage.records.event import EventKind
 from storage.records.integration import Hook, OutgoingHook
 from storage.records.room import Room
 from storage.records.user import User
+from storage.records.version import revised
 from tests.records import NOON, room
 
 
@@ -138,6 +139,18 @@ class Yard:
     async def archive(self, room: Room, *, archived: bool, note: str, also: Changes) -> Fault | None:
         await self.memory.commit(also)
         self.named[self.named.index(room)] = replace(room, archived=archived)
+        return None
+
+    async def beyond(self, room: Room, retention: Retention) -> int:
+        return 0 if retention.keep_last is None else max(0, 12 - retention.keep_last)
+
+    async def removed(self, room: Room) -> int:
+        return 0
+
+    async def retain(self, room: Room, retention: Retention, also: Changes) -> Fault | None:
+        await self.memory.commit(also)
+        kept = revised(room, keep_ms=retention.keep_ms, keep_last=retention.keep_last)
+        self.named[self.named.index(room)] = kept
         return None
 
     async def mute(self, hooks: Sequence[Hook], until: Millis | None, also: Changes) -> Fault | None:

@@ -99,6 +99,7 @@ TABLE: Final[dict[str, Row]] = {
     "room hooks": Row("room hooks #{room}", "viewer", About.ROOM),
     "room create": Row("room create {new}", "editor", writes=True),
     "room archive": Row("room archive #{room}", "admin", About.ROOM, writes=True),
+    "room retention": Row("room retention #{room} --keep-last 10000", "admin", About.ROOM, writes=True),
     "room mute": Row("room mute {out} --for 1h", "editor", About.HOOK, writes=True),
     "why": Row("why {message}", "viewer", About.MESSAGE),
     "status": Row("status", "viewer"),

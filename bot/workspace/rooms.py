@@ -195,6 +195,19 @@ class Rooms:
             return Fault(f"The {kind} read only setting is the same as what it would be changed to.")
         return await self._put(actor, replace(room, read_only=read_only, updated_at=self._clock.now()))
 
+    async def set_retention(
+        self, actor: User, room: Room, *, keep_ms: int | None, keep_last: int | None, also: Changes = NOTHING
+    ) -> Room | Fault:
+        """Say for how long, and how many of its messages, a room keeps; None sets no bound of that kind."""
+
+        async def change(now: Room) -> Room | Fault:
+            if not await self.manages(actor, now):
+                return NOT_ALLOWED
+            kept = replace(now, keep_ms=keep_ms, keep_last=keep_last, updated_at=self._clock.now())
+            return await self._put(actor, kept, also=also)
+
+        return await self._changing(room, change)
+
     async def _changing(self, room: Room, change: Callable[[Room], Awaitable[Room | Fault]]) -> Room | Fault:
         """Change a room as it is after the change before this one; look again when somebody else was faster."""
         async with self._turn:

@@ -10,6 +10,7 @@ from handlers.muting import MUTES, is_quiet, judged_end, muted_plan, no_end
 from handlers.paging import Row, listed, offset_of
 from handlers.permissions import MANAGE_ANY, may_manage
 from handlers.room_hooks import hooks_of, listed_hooks, names_room
+from handlers.room_retention import RETENTION, kept_in_words
 from handlers.rooms import ROOM, ROOMS, NewRoom, RoomFacts, find_room, kind_of, state_of
 from handlers.services import HOOKS
 from handlers.slots import Argument, Flag
@@ -68,6 +69,7 @@ async def _show(call: Call) -> Answer | Problem:
         ("members", f"{facts.members:,}"),
         ("messages", f"{facts.messages:,}"),
         ("last traffic", _last(facts, call)),
+        ("keeps", kept_in_words(room, await desk.removed(room))),
         ("made", moment(room.created_at, now=context.now, zone=context.zone)),
         ("hooks", f"{len(hooks):,}"),
     ]
@@ -267,6 +269,7 @@ NOUN: Noun = Noun(
             examples=("room archive #deploys", "room archive #deploys --off"),
             run=_archive,
         ),
+        RETENTION,
         Command(
             noun="room",
             verb="hooks",

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from handlers.answers import ROWS, moment, plural
 from handlers.command import Answer, Call, Command, CommandContext, Noun
@@ -82,6 +82,13 @@ class OriginDesk(Protocol):
         """Return where a message came from; None when it is not there, or not in a room of the caller's."""
         ...
 
+    async def removed(self, message_id: MessageId, room: str | None) -> Sequence[str]:
+        """Say of the caller's rooms which have removed a message of that age, and what they keep.
+
+        `room` is the one the message's link names.
+        """
+        ...
+
 
 ORIGINS: Need[OriginDesk] = Need("origins")
 
@@ -98,11 +105,14 @@ async def _run(call: Call) -> Answer | Problem:
             allowed="a link as clients copy it, such as …/channel/ops?msg=ID, or the id alone",
             next="help why",
         )
-    origin = await call.services.of(ORIGINS).origin(message_id)
+    desk = call.services.of(ORIGINS)
+    origin = await desk.origin(message_id)
     if origin is None:
+        removed = await desk.removed(message_id, _named_room(call.values.text(_LINK.name) or ""))
+        why = f" Of that age, messages were removed by retention: {'; '.join(removed)}." if removed else ""
         return Problem(
             kind=ProblemKind.UNKNOWN,
-            text=f'There is no message "{message_id}".',
+            text=f'There is no message "{message_id}".{why}',
             span=call.values.span(_LINK.name),
             allowed="a message of a room you are in",
             next="help why",
@@ -129,6 +139,12 @@ def read_link(text: str) -> MessageId | None:
         return None
     found = dict(parse_qsl(query)).get("msg", "")
     return MessageId(found) if _ID.fullmatch(found) else None
+
+
+def _named_room(text: str) -> str | None:
+    """Return the room's name in a link such as `…/channel/ops?msg=ID`."""
+    parts = urlsplit(text).path.rstrip("/").split("/")
+    return unquote(parts[-1]) if len(parts) > 2 and parts[-2] in ("channel", "group") else None
 
 
 # --- what is told -----------------------------------------------------------------------------------

@@ -30,10 +30,23 @@ class Room:
     archived: bool = False
     direct_users: tuple[UserId, ...] = ()
     """The participants of a direct room; empty for the others."""
+    keep_ms: int | None = None
+    """Milliseconds after which a message is removed; None keeps it whatever its age."""
+    keep_last: int | None = None
+    """The number of newest messages that stay; None keeps them whatever their number."""
     created_at: Millis
     updated_at: Millis
     version: int = 1
     """Grows with every change; a change of an older version is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a room's retention has removed so far."""
+
+    messages: int
+    until: Millis
+    """When the newest of them was posted: older ones are gone, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from storage.clock import Clock, Millis
 from storage.ids import DeliveryId
 from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.queue import Claimed, Settle, Settled
-from storage.sqlite import upkeep
+from storage.sqlite import message_retention, upkeep
 from storage.sqlite.apply import Applier, Scopes
 from storage.sqlite.checkpoint import Checkpointer
 from storage.sqlite.connect import BUSY_TIMEOUT_S
@@ -110,6 +110,9 @@ class Engine:
         """Remove one slice of old events; returns how many went and whether there is more to look at."""
         gone, self._purged_to = upkeep.purge_events(self._connection, now, self._purged_to)
         return gone, bool(self._purged_to)
+
+    def purge_messages(self, now: Millis) -> int:
+        return message_retention.purge_messages(self._connection, now)
 
     def reseal(self, after: upkeep.Place) -> tuple[upkeep.Place | None, int, int]:
         return upkeep.reseal(self._connection, vault=self._vault, after=after)

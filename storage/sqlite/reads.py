@@ -140,6 +140,14 @@ def room_counts(connection: Connection, room_ids: Sequence[str]) -> dict[str, tu
     return {row[0]: (row[1], row[2], row[3]) for row in found}
 
 
+def room_removals(connection: Connection, room_ids: Sequence[str]) -> list[tuple[str, int, int]]:
+    found = connection.execute(
+        f"SELECT id, removed, removed_until FROM room WHERE id IN ({marks(room_ids)}) AND removed_until IS NOT NULL",
+        room_ids,
+    )
+    return [(row[0], row[1], row[2]) for row in found]
+
+
 # --- messages, events, uploads ----------------------------------------------------------------------
 
 

@@ -93,8 +93,8 @@ def token_from(row: sqlite3.Row) -> Token:
 def room_row(room: Room) -> Row:
     return (
         room.id, room.org_id, room.kind.value, room.name, room.owner_id, room.topic, room.description,
-        room.read_only, room.archived, write(room.direct_users), room.created_at, room.updated_at,
-        room.version,
+        room.read_only, room.archived, write(room.direct_users), room.keep_ms, room.keep_last, room.created_at,
+        room.updated_at, room.version,
     )  # fmt: skip
 
 
@@ -103,8 +103,8 @@ def room_from(row: sqlite3.Row) -> Room:
         id=RoomId(row["id"]), org_id=OrgId(row["org_id"]), kind=RoomKind(row["kind"]), name=row["name"],
         owner_id=row["owner_id"], topic=row["topic"], description=row["description"],
         read_only=bool(row["read_only"]), archived=bool(row["archived"]),
-        direct_users=tuple(read(row["direct_users"])), created_at=Millis(row["created_at"]),
-        updated_at=Millis(row["updated_at"]), version=row["version"],
+        direct_users=tuple(read(row["direct_users"])), keep_ms=row["keep_ms"], keep_last=row["keep_last"],
+        created_at=Millis(row["created_at"]), updated_at=Millis(row["updated_at"]), version=row["version"],
     )  # fmt: skip
 
 

@@ -24,7 +24,9 @@ CREATE TABLE room (
   name TEXT COLLATE NOCASE UNIQUE, owner_id TEXT, topic TEXT NOT NULL, description TEXT NOT NULL,
   read_only INTEGER NOT NULL, archived INTEGER NOT NULL, direct_users TEXT NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, version INTEGER NOT NULL,
-  messages INTEGER NOT NULL DEFAULT 0, last_message_at INTEGER) STRICT;
+  messages INTEGER NOT NULL DEFAULT 0, last_message_at INTEGER,
+  keep_ms INTEGER, keep_last INTEGER, removed INTEGER NOT NULL DEFAULT 0, removed_until INTEGER) STRICT;
+CREATE INDEX room_keeping ON room(id) WHERE keep_ms IS NOT NULL OR keep_last IS NOT NULL;
 CREATE INDEX room_by_name ON room(org_id, kind, name, id);
 CREATE TABLE member (
   room_id TEXT NOT NULL REFERENCES room(id), user_id TEXT NOT NULL REFERENCES user(id),

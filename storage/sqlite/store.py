@@ -33,7 +33,7 @@ from storage.records.message import Message
 from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
-from storage.records.room import Member, Room, WantedRooms
+from storage.records.room import Member, Removed, Room, WantedRooms
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
@@ -233,7 +233,7 @@ class SqliteStore:
             removed, more = await self._writer.run(Engine.purge_events, now)
             gone += removed
             more = more and not gone
-        return gone
+        return gone + await self._writer.run(Engine.purge_messages, now)
 
     async def changed_elsewhere(self) -> bool:
         return await self._writer.run(Engine.changed_elsewhere)
@@ -320,6 +320,10 @@ class SqliteStore:
             RoomId(room): (members, messages, None if last is None else Millis(last))
             for room, (members, messages, last) in found.items()
         }
+
+    async def room_removals(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, Removed]:
+        found = await self._read(reads.room_removals, room_ids)
+        return {RoomId(room): Removed(messages=count, until=Millis(until)) for room, count, until in found}
 
     async def message(self, message_id: MessageId) -> Message | None:
         return await self._read(reads.message, message_id)

@@ -12,8 +12,9 @@ from handlers.formatter import Auto, available
 from handlers.masking import masked_body
 from handlers.outgoing.replayed import unwrap
 from handlers.permissions import may_manage, permissions, visible
+from handlers.rooms import Retention
 from handlers.unpacking import decompress
-from storage.ids import IntegrationId, MessageId
+from storage.ids import IntegrationId, MessageId, id_time
 from storage.records.delivery import Attempt
 from storage.records.integration import Hook, IncomingHook, OutgoingHook
 from storage.records.message import Message
@@ -54,6 +55,16 @@ class Origins:
         if isinstance(hook, IncomingHook):
             return await self._with_request(plain, hook)
         return await self._with_call(plain)
+
+    async def removed(self, message_id: MessageId, room: str | None) -> Sequence[str]:
+        made = id_time(message_id)
+        rooms = [each for each in await self._kit.directory.rooms_of(self._user.id) if room in (None, each.name)]
+        removals = await self._store.room_removals([each.id for each in rooms]) if rooms and made is not None else {}
+        return [
+            f"{_room_name(each)} keeps {Retention.of(each).in_words}"
+            for each in rooms
+            if made is not None and each.id in removals and each.created_at <= made <= removals[each.id].until
+        ]
 
     async def _found(self, message_id: MessageId) -> tuple[Message, Room] | None:
         """Return a message with its room, if the caller is in it."""

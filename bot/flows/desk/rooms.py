@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from bot.flows.desks import Caller, Desk, Kit
 from handlers.errors import Fault
-from handlers.rooms import ROOMS, NewRoom, RoomDesk, RoomFacts
+from handlers.rooms import ROOMS, NewRoom, Retention, RoomDesk, RoomFacts
+from storage.clock import Millis
 from storage.ids import RoomId
 from storage.records.changes import NOTHING, Changes, merge
 from storage.records.room import Room, RoomKind
@@ -49,6 +50,24 @@ class CallersRooms:
         # nobody can write into it afterwards, so its note goes in with the deed itself
         told = await self._note(room, note) if archived else NOTHING
         changed = await self._kit.rooms.archive(self._user, room, archived=archived, also=merge(also, told))
+        return changed if isinstance(changed, Fault) else None
+
+    async def beyond(self, room: Room, retention: Retention) -> int:
+        store, by_age = self._kit.store, 0
+        if retention.keep_ms is not None:
+            before = Millis(self._kit.clock.now() - retention.keep_ms)
+            _, by_age = await store.messages(room.id, latest=before, count=1)
+        _, messages, _ = (await store.room_counts([room.id])).get(room.id, (0, 0, None))
+        return max(by_age, 0 if retention.keep_last is None else messages - retention.keep_last)
+
+    async def removed(self, room: Room) -> int:
+        found = (await self._kit.store.room_removals([room.id])).get(room.id)
+        return found.messages if found else 0
+
+    async def retain(self, room: Room, retention: Retention, also: Changes) -> Fault | None:
+        changed = await self._kit.rooms.set_retention(
+            self._user, room, keep_ms=retention.keep_ms, keep_last=retention.keep_last, also=also
+        )
         return changed if isinstance(changed, Fault) else None
 
     async def _note(self, room: Room, note: str) -> Changes:
