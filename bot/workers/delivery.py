@@ -264,7 +264,7 @@ class DeliveryWorker:
             self._in_hand.pop(leased.lease, None)
             try:
                 await self._queue.settle(settle)
-                self._pace.ended(settle.lane_id)
+                self._pace.ended(settle.lane_id, settle.attempt)
                 return
             except (Taken, Gone):  # the hook or room changed meanwhile
                 revisions += 1
