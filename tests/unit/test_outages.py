@@ -1,16 +1,21 @@
 """When people are told that an endpoint fails and recovers: a table of stories, and any story there can be."""
 
+import asyncio
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.flows.outages import FEWEST_REMEMBERED, SETTLED_MS, Outages
 from handlers import outages
 from handlers.outages import NEWS_EVERY_MS, RECOVERED_DELIVERIES, RECOVERED_MS, Failing, Recovered
 from storage.clock import Millis
+from storage.ids import LaneId
 from storage.records.outage import Outage
+from tests.clock import ManualClock
 
 MINUTE = 60_000
 BEGAN = 1_700_000_000_000
@@ -116,3 +121,58 @@ def test_any_story(story: list[tuple[int, str]]) -> None:
     assert all(earlier.until < later.since for earlier, later in itertools.pairwise(recovered))
     open_alert = sum(one.failed for _, one in news[-1:] if isinstance(one, Failing))
     assert sum(one.failed for one in recovered) + open_alert <= sum(ends.count("x") for _, ends in story)
+
+
+@dataclass
+class Stored:
+    """Implements `bot.flows.outages.Stored`; each reading waits to be answered."""
+
+    found: dict[LaneId, Outage] = field(default_factory=dict)
+    readings: list[asyncio.Future[None]] = field(default_factory=list)
+
+    async def outages(self) -> dict[LaneId, Outage]:
+        found = dict(self.found)
+        self.readings.append(asyncio.get_running_loop().create_future())
+        await self.readings[-1]
+        return found
+
+
+async def started(counted: Outages) -> asyncio.Task[None]:
+    reading = asyncio.create_task(counted.read())
+    await asyncio.sleep(0)
+    return reading
+
+
+async def test_what_is_counted_while_others_read_stays() -> None:
+    """Many first attempts read what is stored at once; the one that is answered last undoes nothing."""
+    stored = Stored()
+    counted = Outages(stored, ManualClock())
+    first, second = await started(counted), await started(counted)
+    stored.readings[0].set_result(None)
+    await first
+    assert counted.failed(LaneId(1))[1] is not None
+    stored.readings[1].set_result(None)
+    await second
+    assert counted.failed(LaneId(1))[1] is None
+    await counted.read()
+    assert len(stored.readings) == 2
+
+
+async def test_removed_lanes_are_forgotten() -> None:
+    """What is remembered does not grow with every address that ever failed, and forgets none that is still there."""
+    stored, clock = Stored(), ManualClock()
+    counted = Outages(stored, clock)
+    reading = await started(counted)
+    stored.readings[0].set_result(None)
+    await reading
+    for number in range(2 * FEWEST_REMEMBERED):
+        stored.found[LaneId(number)], _ = counted.failed(LaneId(number))
+    clock.advance(SETTLED_MS)
+    late, _ = counted.failed(LaneId(-1))  # counted, and not stored yet
+    del stored.found[LaneId(7)]
+    reading = await started(counted)
+    counted.failed(LaneId(8))
+    stored.readings[1].set_result(None)
+    await reading
+    assert late.failed == 1
+    assert [counted.failed(LaneId(lane))[0].failed for lane in (-1, 6, 7, 8)] == [2, 2, 1, 3]
