@@ -9,15 +9,20 @@ import pytest
 
 from bot.workspace import directory as module
 from bot.workspace.directory import Directory
+from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.scopes import hook_scopes
-from storage.ids import UserId
+from storage.ids import RoomId, UserId
 from storage.records.changes import Changes, Fact
 from storage.records.event import Event, EventKind, NewEvent
+from storage.records.room import Member, RoomKind
+from storage.records.user import Role
 from storage.records.version import revised
 from storage.sqlite.store import SqliteStore, open_store
 from storage.vault import Vault
 from tests.clock import ManualClock
-from tests.records import NOON, ORG, message, room, user
+from tests.records import NOON, ORG, message, outgoing, room, user
+
+PRIVATE = RoomKind.PRIVATE
 
 
 class Watched:
@@ -39,6 +44,18 @@ class Watched:
 
     def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None:
         self.store.subscribe(listener)
+
+
+class Counting:
+    """The real store, and which questions it was asked."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._store, name)
 
 
 @pytest.fixture
@@ -132,3 +149,24 @@ async def test_what_strangers_ask_for_is_bounded(
     assert watched.reads == reads
     await directory.user_named("guess0")
     assert watched.reads == reads + 1
+
+
+async def test_rights_of_hooks_are_remembered_too(watched: Watched) -> None:
+    """A message in a private room asks nothing of the store about whose hooks may hear it, until somebody leaves."""
+    ed, ops = user(id=UserId("ed"), username="ed", role=Role.EDITOR), room(id=RoomId("0ps"), name="ops", kind=PRIVATE)
+    member = Member(room_id=ops.id, user_id=ed.id, joined_at=NOON)
+    hook = outgoing(created_by=(ed.id, "ed"), channels=("#ops",))
+    await watched.store.commit(Changes(new_users=(ed,), new_rooms=(ops,), add_members=(member,), new_hooks=(hook,)))
+    counting = Counting(watched.store)
+    directory = Directory(counting, ORG)
+    assert await directory.listening(OutgoingEvent.SEND_MESSAGE, ops, user()) == [hook]
+    assert await directory.reaches(hook, ops)
+    counting.asked.clear()
+    for _ in range(3):
+        assert await directory.listening(OutgoingEvent.SEND_MESSAGE, ops, user()) == [hook]
+        assert await directory.reaches(hook, ops)
+    assert counting.asked == []
+    left = Changes(drop_members=((ops.id, ed.id),), facts=(fact(EventKind.ROOM_LEFT),))
+    await watched.store.commit(left)
+    assert await directory.listening(OutgoingEvent.SEND_MESSAGE, ops, user()) == []
+    assert not await directory.reaches(hook, ops)

@@ -312,6 +312,41 @@ async def test_an_answer_goes_nowhere_its_hooks_maker_may_not_go(server: Server,
     assert (await server.get("groups.history", roomId=board["group"]["_id"]))["messages"] == []
 
 
+# --- changing what somebody else made ---------------------------------------------------------------
+
+
+async def test_who_may_not_post_as_somebody_changes_no_hook_that_does(server: Server) -> None:
+    """An admin switches such a hook off and removes it, and neither redirects it nor switches it on again."""
+    admin = await server.user("adam", "admin")
+    hook = await _made(server, None, username="owner")
+    body = {**INCOMING, "integrationId": hook.id, "channel": "#general", "alias": "Other"}
+    status, answer = await server.api("PUT", "integrations.update", body, who=admin)
+    assert (status, answer["errorType"]) == (400, "error-invalid-post-as-user")
+    assert (await typed(server, "adam", f"in edit {hook.id} --allow-override")).code == "invalid"
+    off = {**body, "alias": None, "enabled": False}
+    assert (await server.api("PUT", "integrations.update", off, who=admin))[0] == 200
+    assert (await typed(server, "adam", f"in enable {hook.id}")).code == "invalid"
+    status, answer = await server.api("PUT", "integrations.update", {**off, "enabled": True}, who=admin)
+    assert (status, answer["errorType"]) == (400, "error-invalid-post-as-user")
+    gone = {"type": "webhook-incoming", "integrationId": hook.id}
+    assert (await server.api("POST", "integrations.remove", gone, who=admin))[0] == 200
+
+
+@pytest.mark.parametrize("noun", ["in", "out"])
+async def test_an_editors_hook_is_given_no_room_the_editor_may_not_enter(server: Server, noun: str) -> None:
+    """Who manages all hooks is told that it would be silent there; rooms it has already stay, and theirs are added."""
+    editor = await server.user("ed", "editor")
+    for name, members in (("board", []), ("own", ["ed", "rocket.cat"])):
+        await server.post("groups.create", {"name": name, "members": members})
+    body = {**(INCOMING if noun == "in" else OUTGOING), "name": "theirs"}
+    made = (await server.post("integrations.create", body, who=editor))["integration"]
+    refused = await typed(server, "owner", f"{noun} edit {made['_id']} --room #general,#board")
+    assert (refused.code, "maker may not enter one of these rooms" in refused.text) == ("invalid", True), refused.text
+    assert (await typed(server, "owner", f"{noun} edit {made['_id']} --room #general,#own")).code == "ok"
+    assert (await typed(server, "owner", f"{noun} adopt {made['_id']}")).code == "ok"
+    assert (await typed(server, "owner", f"{noun} edit {made['_id']} --room #general,#board")).code == "ok"
+
+
 # --- as it was found --------------------------------------------------------------------------------
 
 
