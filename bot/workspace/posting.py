@@ -126,9 +126,9 @@ class Posting:
         messages, facts = list[Message](), list[Fact]()
         rooms = tuple([place.room for place in places.values()])
         for room in rooms:
-            message = self._message(draft, poster, room, hook=hook, hops=hops, message_id=message_id, file=file)
-            if notice:
-                message = structs.replace(message, notice=True)
+            message = self._message(
+                draft, poster, room, hook=hook, hops=hops, message_id=message_id, file=file, notice=notice
+            )
             messages.append(message)
             facts.append(await self._fanout.message(message, room, poster))
         made = merge(*[place.changes for place in places.values()])
@@ -236,6 +236,7 @@ class Posting:
         hops: int,
         message_id: MessageId | None,
         file: Mapping[str, object] | None,
+        notice: bool,
     ) -> Message:
         now: Millis = self._clock.now()
         return Message(
@@ -259,6 +260,7 @@ class Posting:
             file=file,
             updated_at=now,
             hops=hops,
+            notice=notice,
         )
 
 

@@ -1,12 +1,14 @@
 """`delivery`, `dead`, `room` and `mute` as they are typed: what is said, asked, refused, and taken back."""
 
+from dataclasses import replace
+
 import pytest
 
 from handlers.command import Mark
 from storage.clock import Millis
 from storage.ids import IntegrationId, RoomId, UserId
 from storage.records.delivery import DeliveryState
-from storage.records.integration import OutgoingHook
+from storage.records.integration import OutgoingHook, SigningKey
 from storage.records.room import RoomKind
 from storage.records.user import Role
 from tests.command_stage import InMemory, code_of
@@ -115,6 +117,13 @@ async def test_a_delivery_tells_its_attempts() -> None:
     await on.typed("delivery list")  # the last list was empty
     retried = await on.typed("delivery retry #1")
     assert retried.text == "Done. dlv_91 is tried now.\nFollow: /hook delivery show dlv_91"
+
+
+async def test_a_signed_delivery_tells_its_webhook_id() -> None:
+    """By it a receiver's log is searched; calls that are not signed carry none."""
+    on = stage(letters=0)
+    on.yard.deliveries = [delivery(91, replace(OPS, signing_keys=(SigningKey(key="whsec_YQ=="),)))]
+    assert "\nwebhook-id: 3Btk9hiJySAvZ2091\n" in (await on.typed("delivery show dlv_91")).text
 
 
 @pytest.mark.parametrize(
