@@ -114,14 +114,18 @@ def _hidden(value: object) -> object:
 
 
 def _masked_text(text: str, known: tuple[str, ...], *, wrapped: bool) -> object:
-    """Mask inside a text: JSON sent as text (`payload=`) is looked into once, then the query of addresses."""
+    """Mask inside a text: JSON sent as text (`payload=`) is looked into once, then the query of addresses.
+
+    What looks like JSON and cannot be read ends where a secret may begin.
+    """
     if text.lstrip()[:1] in ("{", "["):
         inner = parse_json(text)
         if not isinstance(inner, BodyFault):
             return MASK if wrapped else _masked(inner, known, wrapped=True)
+    text = _without(text, known)
     if _LIKE_JSON.match(text):
         text = _harmless_part(text)
-    return _QUERY_VALUE.sub(_masked_query, _without(text, known))
+    return _QUERY_VALUE.sub(_masked_query, text)
 
 
 def _harmless_part(text: str) -> str:

@@ -74,6 +74,8 @@ def test_values_are_masked_by_their_name(name: str, masked: bool) -> None:
         (JSON, {"payload": '{"token": "abc", "text": "hi"}'}, {"payload": {"token": "***", "text": "hi"}}),
         (JSON, {"payload": '{"inner": "{\\"token\\": \\"abc\\"}"}'}, {"payload": {"inner": "***"}}),
         (JSON, {"text": "[draft] token"}, {"text": "[draft] token"}),
+        (JSON, {"payload": '{"token": "abc'}, {"payload": '{"token… (7 more characters, not shown)'}),
+        (JSON, {"text": "run it with token=abc"}, {"text": "run it with token=***"}),
         (FORM, "token=abc&text=hi", {"token": "***", "text": "hi"}),
         (FORM, "payload=%7B%22secret%22%3A%22abc%22%7D", {"payload": {"secret": "***"}}),
         (JSON, "[1, 2]", [1, 2]),
@@ -135,6 +137,6 @@ def test_an_answer_is_shown_without_its_secrets(text: str, shown: str) -> None:
 @pytest.mark.parametrize("text", ["a" * 2048, 'a"' * 1024, "a " * 1024, '{"' + "a-" * 1023, "a\\" * 1024, "[ " * 1024])
 def test_masking_takes_no_time(text: str) -> None:
     """Whatever a receiver answers, looking through the 2 KiB that are kept keeps nobody waiting."""
-    began = time.perf_counter()
+    began = time.thread_time()
     masked_text(text)
-    assert time.perf_counter() - began < 0.05
+    assert time.thread_time() - began < 0.05
