@@ -19,8 +19,8 @@ _ANYWHERE: Final = MappingProxyType(
         Direction.OUTGOING: frozenset({FULL[Direction.OUTGOING]}),
     }
 )
-"""What opens rooms one is not in: both permissions (`rocketchat.md` §4.1, rows 8 and 14), and for outgoing hooks the
-full one alone, because that allows the scope words that hear every private room anyway (row 12)."""
+"""What opens rooms one is not in: both permissions, as when a hook is made; for outgoing hooks the full one alone,
+because that allows the words that hear every private room anyway."""
 
 NOT_ACTING: Final = Fault("The webhook's maker may not let it post as this user", "error-not-allowed")
 NOT_REACHING: Final = Fault("The webhook's maker may not enter this room", "error-not-allowed")

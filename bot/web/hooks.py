@@ -16,6 +16,7 @@ from bot.web.ready import Ready
 from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
+from bot.workspace.zapier import Zapier
 from handlers.bodies import BodyFault, parse_body, unwrap_hook_payload
 from handlers.errors import Fault
 from handlers.signing.incoming import verify_incoming
@@ -54,7 +55,7 @@ class HookRoutes:
     ) -> None:
         self._directory = directory
         self._receive = receive
-        self._hooks = hooks
+        self._zapier = Zapier(directory, hooks)
         self._allotment = allotment
         self._limit = limit
         self._secrets = secrets
@@ -254,7 +255,7 @@ class HookRoutes:
         if self._is_off(hook):
             return answer(UNAVAILABLE, 503)
         fields = body if isinstance(body, Mapping) else {}
-        done = await (self._hooks.remove_zapier(hook, fields) if remove else self._hooks.add_zapier(hook, fields))
+        done = await (self._zapier.remove(hook, fields) if remove else self._zapier.add(hook, fields))
         return refusal(done) if isinstance(done, Fault) else success()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from handlers.errors import Fault
 from handlers.match import wrong_type
 from handlers.outgoing.events import OutgoingEvent
+from storage.records.integration import Direction
 
 Body = Mapping[str, object]
 
@@ -106,8 +107,8 @@ def outgoing_form(body: Body) -> OutgoingForm:
     )
 
 
-def zapier_form(body: Body) -> OutgoingForm | Fault:
-    """Read the body of `/hooks/add`: a hook on messages that posts as `rocket.cat` (§5.5).
+def zapier_body(body: Body) -> Body | Fault:
+    """Return what the body of `/hooks/add` asks for: a hook on messages that posts as `rocket.cat` (§5.5).
 
     It hears rooms or people by name alone: every name gets its sign, so that a word for many rooms is none.
     """
@@ -130,18 +131,17 @@ def zapier_form(body: Body) -> OutgoingForm | Fault:
     names = [each.strip() for each in whom.split(",")]
     if not any(names):
         return Fault(f"Invalid Channel: name at least one in {key}", "error-invalid-channel")
-    return outgoing_form(
-        {
-            "name": name,
-            "enabled": True,
-            "username": "rocket.cat",
-            "channel": ",".join(each if each.startswith(sign) else sign + each for each in names if each),
-            "event": OutgoingEvent.SEND_MESSAGE.value,
-            "urls": [body.get("target_url")],
-            "triggerWords": details.get("trigger_words"),
-            "scriptEnabled": False,
-        }
-    )
+    return {
+        "type": Direction.OUTGOING.value,
+        "name": name,
+        "enabled": True,
+        "username": "rocket.cat",
+        "channel": ",".join(each if each.startswith(sign) else sign + each for each in names if each),
+        "event": OutgoingEvent.SEND_MESSAGE.value,
+        "urls": [body.get("target_url")],
+        "triggerWords": details.get("trigger_words"),
+        "scriptEnabled": False,
+    }
 
 
 def _text(body: Body, key: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Integrations: who may make, see, change and remove which hooks (`rocketchat.md` §4.1-§4.5, §5.5)."""
+"""Integrations: who may make, see, change and remove which hooks (`rocketchat.md` §4.1-§4.5)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
-from bot.workspace.hook_forms import Body, IncomingForm, OutgoingForm, incoming_form, outgoing_form, zapier_form
+from bot.workspace.hook_forms import Body, IncomingForm, OutgoingForm, incoming_form, outgoing_form
 from bot.workspace.hook_options import NEVER, NEW_KEY, Options, apply_options
 from bot.workspace.hook_records import (
     Stamp,
@@ -20,9 +20,9 @@ from bot.workspace.hook_records import (
     with_room_renamed,
 )
 from bot.workspace.hook_rules import HookRules, ownership_fault
-from handlers.acting import lesser, may_act_as
+from handlers.acting import may_act_as
 from handlers.command import Commands, load_commands
-from handlers.errors import NOT_PERMITTED, Fault
+from handlers.errors import Fault
 from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sees_all, sight, visible
 from handlers.targets import AllowList
 from storage.clock import Clock, Millis
@@ -213,49 +213,6 @@ class Hooks:
         planned = await self._adopted(actor, seen, holder or actor, post_as)
         return planned if isinstance(planned, Fault) else planned.hook
 
-    # --- Zapier's routes (§5.5) ---------------------------------------------------------------------
-
-    async def add_zapier(self, hook: Hook, body: Body) -> Hook | Fault:
-        """Make an outgoing hook for whoever knows an incoming one.
-
-        Its address may have leaked, so nothing can be made that its maker and its posting user may not both make.
-        """
-        pair = await self._behind(hook)
-        if pair is None:
-            return UNAUTHORIZED
-        form = zapier_form(body)
-        if isinstance(form, Fault):
-            return form
-        maker, poster = pair
-        for one in pair:
-            judged = await self._rules.may_create_outgoing(one, form)
-            if isinstance(judged, Fault):
-                return judged
-        return await self._write(lambda: self._create_outgoing(lesser(maker, poster), form))
-
-    async def remove_zapier(self, hook: Hook, body: Body) -> Hook | Fault:
-        """Remove the outgoing hook that calls `target_url`, if maker and posting user may both remove it."""
-        pair = await self._behind(hook)
-        if pair is None:
-            return UNAUTHORIZED
-        if not all(map(self.may_see_any, pair)):  # else the answer would tell which addresses are called (decision 31)
-            return NOT_PERMITTED
-        maker, poster = pair
-        found = await self._calling(lesser(maker, poster), body.get("target_url"))
-        if found is None:
-            return Fault("integration-not-found")
-        for one in pair:
-            if fault := ownership_fault(one, found, "deleteOutgoingIntegration"):
-                return fault
-        return await self._remove(lesser(maker, poster), found)
-
-    async def _behind(self, hook: Hook) -> tuple[User, User] | None:
-        """Return maker and posting user of a hook, while both are there and the one may act as the other."""
-        maker, poster = await self._directory.user(hook.created_by[0]), await self._directory.user(hook.user_id)
-        if maker is None or poster is None or not maker.active or not may_act_as(maker, poster, direction(hook)):
-            return None
-        return maker, poster
-
     # --- what else changes hooks --------------------------------------------------------------------
 
     def disable(self, hook: Hook, by: User, reason: str) -> Changes:
@@ -428,7 +385,7 @@ class Hooks:
         """
         named_type = str(body.get("type"))  # as far as the schema goes, the word of a direction with anything around it
         if Direction.OUTGOING in named_type and body.get("target_url"):
-            hook = await self._calling(actor, body["target_url"])
+            hook = await self.calling(actor, body["target_url"])
         else:
             hook = await self._find(body.get("integrationId"))
         if hook is None:
@@ -437,7 +394,7 @@ class Hooks:
             return WRONG_TYPE
         return hook if direction(hook) == named_type else NOT_FOUND
 
-    async def _calling(self, actor: User, url: object) -> Hook | None:
+    async def calling(self, actor: User, url: object) -> Hook | None:
         """Find the outgoing hook that calls an address; of several the caller's own, else the oldest."""
         found = await self._store.hooks_calling(url) if isinstance(url, str) else []
         mine = [hook for hook in found if hook.org_id == self._directory.org]

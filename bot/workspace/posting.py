@@ -188,8 +188,14 @@ class Posting:
         if hook is not None and not await self._directory.acts_as(hook, poster):
             return NOT_ACTING
         place = await self._entered(destination, poster)
-        if hook is not None and isinstance(place, _Place) and not await self._directory.reaches(hook, place.room):
+        if hook is None or isinstance(place, Fault):
+            return place
+        if not await self._directory.reaches(hook, place.room):
             return NOT_REACHING
+        if place.room.read_only and not await self._writes_anyway(
+            await self._directory.user(hook.created_by[0]), place.room
+        ):
+            return READ_ONLY
         return place
 
     async def _entered(self, destination: str, poster: User) -> _Place | Fault:
@@ -212,9 +218,16 @@ class Posting:
         member = await self._directory.member(room.id, poster.id)
         if member is None and room.kind is RoomKind.PRIVATE:
             return NOT_ALLOWED
-        if room.read_only and not (poster.role.at_least(Role.ADMIN) or (member and member.is_owner)):
+        if room.read_only and not await self._writes_anyway(poster, room):
             return READ_ONLY
         return _Place(room, NOTHING if member else await self.join(room, poster))
+
+    async def _writes_anyway(self, user: User | None, room: Room) -> bool:
+        """Tell whether somebody writes into a read-only room: its owners, and admins."""
+        if user is None or not user.active:
+            return False
+        member = await self._directory.member(room.id, user.id)
+        return user.role.at_least(Role.ADMIN) or (member is not None and member.is_owner)
 
     async def join(self, room: Room, user: User) -> Changes:
         """Return what makes a user a member of a room."""

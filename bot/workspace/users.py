@@ -67,7 +67,7 @@ class Changed:
 
     user: User
     disabled: tuple[Hook, ...] = ()
-    """Those that post as somebody who was deactivated (decision 24)."""
+    """Those that post as somebody who was deactivated."""
     stopped: tuple[Stopped, ...] = ()
     """Those that are on and lost rights of their maker."""
 

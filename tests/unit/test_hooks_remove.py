@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.workspace.zapier import Zapier
 from handlers.errors import NOT_PERMITTED
 from handlers.permissions import (
     MANAGE_ANY,
@@ -155,7 +156,7 @@ async def test_a_zapier_hook_listens_where_it_says(
 ) -> None:
     """The sign is added to each name where it is missing; the hook is on, on messages, posts as `rocket.cat`."""
     hook = await door(stage, *BOTH)
-    made = await stage.hooks.add_zapier(hook, ADD | changes)
+    made = await Zapier(stage.directory, stage.hooks).add(hook, ADD | changes)
     assert isinstance(made, OutgoingHook)
     assert (made.channels, made.trigger_words, made.urls) == (channels, words, (URL,))
     assert (made.name, made.event, made.enabled, made.user_id) == ("zap", "sendMessage", True, CAT.id)
@@ -194,27 +195,27 @@ async def test_a_zapier_hook_listens_where_it_says(
 async def test_a_hook_token_gives_no_rights(stage: Stage, held: tuple[str, ...], changes: Body, error: str) -> None:
     """All of §4.1 is judged with the posting user's permissions (decision 38)."""
     hook = await door(stage, *held)
-    assert fault(await stage.hooks.add_zapier(hook, ADD | changes)).bracketed == error
+    assert fault(await Zapier(stage.directory, stage.hooks).add(hook, ADD | changes)).bracketed == error
 
 
 async def test_rocket_cat_cannot_make_or_remove_hooks(stage: Stage) -> None:
     """The usual posting user holds none of the four permissions, and learns of no address (decisions 31, 38)."""
     hook = await stage.incoming()
     made = await stage.outgoing()
-    assert fault(await stage.hooks.add_zapier(hook, ADD)).bracketed == "[not_authorized]"
+    assert fault(await Zapier(stage.directory, stage.hooks).add(hook, ADD)).bracketed == "[not_authorized]"
     for url in (URL, "https://nobody.example.test"):
-        assert fault(await stage.hooks.remove_zapier(hook, {"target_url": url})) == NOT_PERMITTED
+        assert fault(await Zapier(stage.directory, stage.hooks).remove(hook, {"target_url": url})) == NOT_PERMITTED
     assert await stage.store.hook(made.id) == made
 
 
 async def test_zapier_removes_by_address(stage: Stage) -> None:
     """The hook that calls `target_url` goes, if the posting user may remove it; an unknown one has its own text."""
     hook = await door(stage, *BOTH)
-    await stage.hooks.add_zapier(hook, ADD)
-    removed = await stage.hooks.remove_zapier(hook, {"target_url": URL})
+    await Zapier(stage.directory, stage.hooks).add(hook, ADD)
+    removed = await Zapier(stage.directory, stage.hooks).remove(hook, {"target_url": URL})
     assert isinstance(removed, OutgoingHook)
     for body in ({"target_url": URL}, {"target_url": 7}, {}):
-        assert fault(await stage.hooks.remove_zapier(hook, body)).bracketed == "integration-not-found"
+        assert fault(await Zapier(stage.directory, stage.hooks).remove(hook, body)).bracketed == "integration-not-found"
     await stage.outgoing()
     other = await door(stage, MANAGE_OWN_OUTGOING)
-    assert fault(await stage.hooks.remove_zapier(other, {"target_url": URL})).bracketed == NOT_OWN
+    assert fault(await Zapier(stage.directory, stage.hooks).remove(other, {"target_url": URL})).bracketed == NOT_OWN

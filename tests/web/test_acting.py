@@ -385,6 +385,18 @@ async def test_an_editors_hook_enters_only_what_the_editor_may(server: Server, p
         assert await hook.send({"text": "x", "channel": channel}) == (200, OK), channel
 
 
+async def test_a_hook_writes_into_no_read_only_room_its_maker_may_not_write_into(server: Server) -> None:
+    """That a bot is an admin gives its role to nobody who lets a hook post as it."""
+    robot = {"username": "robot", "name": "R", "email": "r@example.test", "password": "correct horse battery"}
+    await server.post("users.create", {**robot, "roles": ["admin", "bot"]})
+    await server.post("channels.create", {"name": "news", "members": ["robot"], "readOnly": True})
+    people = {"ed": await server.user("ed", "editor"), "adam": await server.user("adam", "admin")}
+    read_only = (400, {"success": False, "error": "You can't send messages because the room is readonly."})
+    for maker, answer in (("ed", read_only), ("adam", (200, OK))):
+        hook = await _made(server, people[maker], username="robot", overrideDestinationChannelEnabled=True)
+        assert await hook.send({"text": "x", "channel": "#news"}) == answer, maker
+
+
 ZAP: Final = {"name": "spy", "target_url": "https://zap.example.test/", "event": "newMessageOnChannel"}
 
 
