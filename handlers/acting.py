@@ -11,7 +11,7 @@ from typing import Final
 from handlers.errors import Fault
 from handlers.permissions import FULL, OWN, permissions
 from storage.records.integration import Direction, Hook
-from storage.records.user import User
+from storage.records.user import Role, User
 
 _ANYWHERE: Final = MappingProxyType(
     {
@@ -37,8 +37,11 @@ class Stopped:
 
 
 def is_bot(user: User) -> bool:
-    """Tell whether an account is a bot's: everybody's hooks may post as it."""
-    return user.is_bot or user.type == "bot"
+    """Tell whether an account is a bot's, which everybody's hooks may post as.
+
+    An admin who holds role `bot` is a person here: to post under other names is no invitation to be posted as.
+    """
+    return (user.is_bot or user.type == "bot") and not user.role.at_least(Role.ADMIN)
 
 
 def may_act_as(maker: User | None, other: User, way: Direction) -> bool:

@@ -386,15 +386,24 @@ async def test_an_editors_hook_enters_only_what_the_editor_may(server: Server, p
 
 
 async def test_a_hook_writes_into_no_read_only_room_its_maker_may_not_write_into(server: Server) -> None:
-    """That a bot is an admin gives its role to nobody who lets a hook post as it."""
-    robot = {"username": "robot", "name": "R", "email": "r@example.test", "password": "correct horse battery"}
-    await server.post("users.create", {**robot, "roles": ["admin", "bot"]})
-    await server.post("channels.create", {"name": "news", "members": ["robot"], "readOnly": True})
+    """That a bot owns the room gives nobody its place who lets a hook post as it."""
+    robot = await server.user("robot", "bot")
+    await server.post("channels.create", {"name": "news", "readOnly": True}, who=robot)
     people = {"ed": await server.user("ed", "editor"), "adam": await server.user("adam", "admin")}
     read_only = (400, {"success": False, "error": "You can't send messages because the room is readonly."})
     for maker, answer in (("ed", read_only), ("adam", (200, OK))):
         hook = await _made(server, people[maker], username="robot", overrideDestinationChannelEnabled=True)
         assert await hook.send({"text": "x", "channel": "#news"}) == answer, maker
+
+
+async def test_an_owner_who_holds_role_bot_is_not_posted_as_by_others(server: Server) -> None:
+    """The role lets people use other names; it does not hand out their own."""
+    editor, admin = await server.user("ed", "editor"), await server.user("adam", "admin")
+    await server.post("users.update", {"userId": server.owner["X-User-Id"], "data": {"roles": ["admin", "bot"]}})
+    assert (await person(server, "owner")).is_bot
+    for who in (editor, admin):
+        status, answer = await server.api("POST", "integrations.create", {**INCOMING, "username": "owner"}, who=who)
+        assert (status, answer["errorType"]) == (400, "error-invalid-user")
 
 
 ZAP: Final = {"name": "spy", "target_url": "https://zap.example.test/", "event": "newMessageOnChannel"}
@@ -436,15 +445,14 @@ async def test_a_hooks_address_makes_no_hook_that_hears_more_than_both_may(serve
 async def test_removing_by_address_takes_both_rights(server: Server) -> None:
     """An editor's hook that posts as a bot with all permissions removes nothing of others."""
     editor = await server.user("ed", "editor")
-    robot = {"username": "robot", "name": "R", "email": "r@example.test", "password": "correct horse battery"}
-    await server.post("users.create", {**robot, "roles": ["admin", "bot"]})
+    await server.user("robot", "bot")
+    for permission in (MANAGE_OUTGOING, MANAGE_OWN_OUTGOING):
+        await _granted(server, "robot", permission)
     url = "https://zap.example.test/"
     made = (await server.post("integrations.create", {**OUTGOING, "urls": [url]}))["integration"]
     hook = await _made(server, editor, username="robot")
-    async with server.http.post(
-        f"{server.url}/hooks/remove/{hook.id}/{hook.token}", json={"target_url": url}
-    ) as answer:
-        assert (answer.status, (await answer.json())["errorType"]) == (400, "error-invalid-integration")
+    async with server.http.post(f"{server.url}/hooks/remove/{hook.id}/{hook.token}", json={"target_url": url}) as done:
+        assert (done.status, (await done.json())["errorType"]) == (400, "error-invalid-integration")
     assert await server.services.store.hook(IntegrationId(made["_id"])) is not None
 
 
