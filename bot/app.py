@@ -63,6 +63,7 @@ def make_app(services: Services) -> web.Application:
     ExportRoutes(
         Downloads(services.store, services.directory, services.clock, services.base_url),
         services.hooks,
+        services.directory,
         services.clock,
         RateLimit(services.settings.api_rate_per_minute, services.clock),
         services.settings.trusted_proxies,

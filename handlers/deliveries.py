@@ -2,15 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from handlers.answers import moment, plural
 from handlers.command import Call, CommandContext
 from handlers.line import Problem, ProblemKind, one_line
 from handlers.listing import ambiguous, masked_address
-from handlers.nearest import nearest
 from handlers.paging import Row
-from handlers.references import resolve
 from handlers.services import HOOKS, Need
 from handlers.slots import Flag
 from handlers.values import ValueType
@@ -19,7 +17,9 @@ from storage.ids import DeliveryId, IntegrationId
 from storage.records.changes import Changes
 from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import EventKind
-from storage.records.integration import Hook, IncomingHook, OutgoingHook
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook
+
+_WAYS: Final = {IncomingHook: Direction.INCOMING, OutgoingHook: Direction.OUTGOING}
 
 LONGEST_ID = 18
 """Digits that fit the store's numbers whatever they are."""
@@ -135,19 +135,19 @@ async def find_hook_named(
     call: Call, slot: str, text: str, kinds: Collection[type[Hook]], *, whole: bool = False
 ) -> Hook | Problem:
     """Return the hook of some kinds that a flag or argument names; `whole` refuses the beginning of a name."""
-    hooks = [hook for hook in await call.services.of(HOOKS).hooks() if isinstance(hook, tuple(kinds))]
-    found = resolve(text, hooks)
+    way = _WAYS[next(iter(kinds))] if len(kinds) == 1 else None
+    desk = call.services.of(HOOKS)
+    found = await desk.find(text, way)
     if len(found.things) == 1 and not (found.by_prefix and whole):
         return found.things[0]
     if found.things:
-        return ambiguous(text, found.things, call.values.span(slot), f"help {call.command.words}")
-    ways = {IncomingHook: "incoming ", OutgoingHook: "outgoing "}
-    way = f"{ways[next(iter(kinds))] if len(kinds) == 1 else ''}hook"
+        return ambiguous(text, found, call.values.span(slot), f"help {call.command.words}")
+    words = {None: "hook", Direction.INCOMING: "incoming hook", Direction.OUTGOING: "outgoing hook"}
     return Problem(
         kind=ProblemKind.UNKNOWN,
-        text=f'There is no {way} "{one_line(text)}".',
+        text=f'There is no {words[way]} "{one_line(text)}".',
         span=call.values.span(slot),
-        suggestions=tuple(map(one_line, nearest(text, (hook.name for hook in hooks)))),
+        suggestions=tuple(map(one_line, await desk.near(text, way))),
         allowed="the id or the name of one you may see",
         next="list",
     )

@@ -27,7 +27,6 @@ from handlers.nearest import nearest
 from handlers.parse import Parsed, Reading, Unnamed, parse, written
 from handlers.permissions import sees_roles
 from handlers.proposals import Kept, new_code, proposal, undo
-from handlers.references import resolve
 from handlers.services import HOOKS, JOURNAL, PEOPLE
 from handlers.slots import DRY_RUN, JSON, PUBLIC, YES, Argument, Given, Slot, Values
 from handlers.values import ValueType
@@ -251,17 +250,17 @@ async def _referred(unnamed: Unnamed, context: CommandContext, commands: Command
     reference = _row(unnamed.reference, context, span)
     if isinstance(reference, Problem):
         return reference
-    hooks = await context.services.of(HOOKS).hooks()
-    found = resolve(reference, hooks).things
-    if len(found) > 1:
+    desk = context.services.of(HOOKS)
+    found = await desk.find(reference)
+    if len(found.things) > 1:
         return ambiguous(unnamed.reference, found, span, "in show ID")
-    show = commands.find(NOUNS[direction(found[0])], "show") if found else None
+    show = commands.find(NOUNS[direction(found.things[0])], "show") if found.things else None
     if show is None:
         words = [word for noun in commands.nouns for word in (noun.name, *noun.aliases)]
         runnable = [w for w in words if (n := commands.noun(w)) and any(permits(c, context) for c in n.commands)]
-        near = nearest(reference, [*runnable, *(hook.name for hook in hooks)])
+        near = nearest(reference, [*runnable, *await desk.near(reference)])
         return replace(unnamed.problem, suggestions=near)
-    return Parsed(show, Values({REFERENCE: Given(found[0].id, (found[0].id,), span)}), unnamed.controls)
+    return Parsed(show, Values({REFERENCE: Given(found.things[0].id, (found.things[0].id,), span)}), unnamed.controls)
 
 
 # --- a plan: told, asked or applied -----------------------------------------------------------------

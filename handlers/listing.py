@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 from handlers.answers import ROWS, done, inert, moment, plural, until
 from handlers.command import Answer, Audience, Button, Call, Command, CommandContext, Confirm, Noun, Plan, Thing
 from handlers.line import Problem, ProblemKind, Span, one_line
-from handlers.nearest import nearest
 from handlers.paging import Row, listed, offset_of
 from handlers.permissions import FULL, OWN, may_manage
-from handlers.references import resolve
-from handlers.services import HOOKS, Need, Traffic
+from handlers.references import Found
+from handlers.services import HOOKS, HookFilter, Need, Traffic
 from handlers.slots import Argument, Flag
 from handlers.values import ValueType
 from storage.records.changes import Changes
@@ -152,25 +151,17 @@ async def _shown(context: CommandContext, wording: Wording, hook: Hook) -> Answe
 
 async def _list(call: Call, wording: Wording) -> Answer | Problem:
     context = call.context
-    hooks = _sifted(await context.services.of(HOOKS).hooks(wording.way), call)
-    part = hooks[offset_of(call) : offset_of(call) + ROWS]
+    room = call.values.text("room")
+    wanted = HookFilter(
+        way=wording.way,
+        channels=None if room is None else (room,),
+        mine=call.values.switch("mine"),
+        silent=call.values.switch("disabled"),
+    )
+    part, total = await context.services.of(HOOKS).page(wanted, offset=offset_of(call), count=ROWS)
     traffic = await context.services.of(HOOKS).traffic([hook.id for hook in part])
     rows = [Row(hook.id, _cells(hook, wording, traffic.get(hook.id, Traffic()), context)) for hook in part]
-    return listed(call, plural(len(hooks), wording.one), rows, total=len(hooks))
-
-
-def _sifted(hooks: Sequence[Hook], call: Call) -> list[Hook]:
-    """Return the hooks the flags leave, in their order."""
-    room, mine, disabled = call.values.text("room"), call.values.switch("mine"), call.values.switch("disabled")
-    if room is None and not mine and not disabled:
-        return list(hooks)
-    return [
-        hook
-        for hook in hooks
-        if (room is None or room.casefold() in map(str.casefold, hook.channels))
-        and not (mine and hook.created_by[0] != call.context.actor.id)
-        and not (disabled and hook.enabled and not is_expired(hook, call.context.now))
-    ]
+    return listed(call, plural(total, wording.one), rows, total=total)
 
 
 def _cells(hook: Hook, wording: Wording, traffic: Traffic, context: CommandContext) -> dict[str, str]:
@@ -236,12 +227,12 @@ async def managed_hook(call: Call, wording: Wording, *, whole: bool = True) -> H
 async def find_hook(call: Call, wording: Wording, *, whole: bool = False) -> Hook | Problem:
     """Return the hook a reference names; `whole` refuses the beginning of a name (commands.md §2.1)."""
     reference = call.values.text(REFERENCE) or ""
-    hooks = await call.context.services.of(HOOKS).hooks(wording.way)
-    found = resolve(reference, hooks)
+    desk = call.context.services.of(HOOKS)
+    found = await desk.find(reference, wording.way)
     if not found.things:
-        return _no_such(call, wording, nearest(reference, (hook.name for hook in hooks)))
+        return _no_such(call, wording, await desk.near(reference, wording.way))
     if len(found.things) > 1:
-        return ambiguous(reference, found.things, call.values.span(REFERENCE), f"{call.command.words} ID")
+        return ambiguous(reference, found, call.values.span(REFERENCE), f"{call.command.words} ID")
     if found.by_prefix and whole:
         return Problem(
             kind=ProblemKind.AMBIGUOUS,
@@ -254,20 +245,21 @@ async def find_hook(call: Call, wording: Wording, *, whole: bool = False) -> Hoo
     return found.things[0]
 
 
-def ambiguous(reference: str, hooks: Sequence[Hook], span: Span | None, following: str) -> Problem:
+def ambiguous(reference: str, found: Found[Hook], span: Span | None, following: str) -> Problem:
     """Say that a reference means several hooks, and which."""
-    shown = [f"{one_line(hook.name)} ({hook.id})" for hook in hooks[:ROWS]]
-    more = f" and {len(hooks) - ROWS:,} more" if len(hooks) > ROWS else ""
+    shown = [f"{one_line(hook.name)} ({hook.id})" for hook in found.things[:ROWS]]
+    total = max(found.total, len(found.things))
+    more = f" and {total - ROWS:,} more" if total > ROWS else ""
     return Problem(
         kind=ProblemKind.AMBIGUOUS,
-        text=f'"{one_line(reference)}" means {plural(len(hooks), "hook")}.',
+        text=f'"{one_line(reference)}" means {plural(total, "hook")}.',
         span=span,
         allowed=", ".join(shown) + more,
         next=following,
     )
 
 
-def _no_such(call: Call, wording: Wording, suggestions: tuple[str, ...]) -> Problem:
+def _no_such(call: Call, wording: Wording, suggestions: Sequence[str]) -> Problem:
     """Say the same whether a hook is missing or hidden (commands.md §2.4)."""
     return Problem(
         kind=ProblemKind.UNKNOWN,

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
-from itertools import islice
 
 from handlers.complete import Offer
 from handlers.listing import NOUNS
-from storage.records.integration import Hook, direction
+from storage.records.integration import HookField, HookOutline
 
 HOOK_KINDS = frozenset({*NOUNS.values(), "things"})
 """The kinds of names that hooks answer to."""
 
 
-def hooks_beginning(latest: Iterable[Hook], kind: str, typed: str, most: int) -> list[Offer]:
-    """Return the first hooks of a kind, of all in the order they are to be offered; looks no further than it has to."""
-    sought = typed.casefold()
-    found = (hook for hook in latest if hook.name.casefold().startswith(sought))
-    if kind != "things":
-        found = (hook for hook in found if NOUNS[direction(hook)] == kind)
-    return [Offer(hook.name, f"{NOUNS[direction(hook)]} {hook.id}") for hook in islice(found, most)]
+def direction_of(kind: str) -> tuple[tuple[HookField, str], ...]:
+    """Return the condition on hooks of a kind of names."""
+    return tuple((HookField.DIRECTION, way) for way, noun in NOUNS.items() if noun == kind)
+
+
+def hook_offers(outlines: Iterable[HookOutline]) -> list[Offer]:
+    """Offer hooks, in their order."""
+    return [Offer(outline.name, f"{NOUNS[outline.direction]} {outline.id}") for outline in outlines]
 
 
 def names_beginning(names: Mapping[str, str], typed: str, most: int) -> list[Offer]:

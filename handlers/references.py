@@ -27,6 +27,8 @@ class Found(Generic[T]):
     things: tuple[T, ...] = ()
     by_prefix: bool = False
     """Only the beginning of a name matched; too little for what cannot be undone."""
+    total: int = 0
+    """How many things it may mean, where only the first of them are here."""
 
 
 def resolve(reference: str, things: Sequence[T]) -> Found[T]:

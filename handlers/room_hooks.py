@@ -5,34 +5,36 @@ from handlers.command import Answer, Call
 from handlers.line import Problem, one_line
 from handlers.listing import NOUNS, last_traffic, state
 from handlers.paging import Row, listed, offset_of
-from handlers.services import HOOKS, Traffic
-from storage.records.integration import Hook, OutgoingHook, direction
+from handlers.services import HOOKS, HookFilter, Traffic
+from storage.records.integration import EVERYWHERE, Direction, Hook, OutgoingHook, direction
 from storage.records.room import Room, RoomKind
 
 
-async def hooks_of(call: Call, room: Room | None) -> list[Hook]:
-    """Return the hooks of a room that the caller may see; outside of rooms nothing is left out."""
-    return [hook for hook in await call.services.of(HOOKS).hooks() if room is None or _stands_in(hook, room)]
+def standing_in(room: Room | None) -> HookFilter:
+    """Return the filter for the hooks that concern a room; outside of rooms and in direct ones nothing is left out."""
+    if room is None or room.name is None:
+        return HookFilter()
+    everywhere = (EVERYWHERE,) if room.kind is RoomKind.PUBLIC else ()
+    return HookFilter(channels=(f"#{room.name}", *everywhere))
+
+
+def naming(room: Room, way: Direction | None = None) -> HookFilter:
+    """Return the filter for the hooks that name a room themselves."""
+    return HookFilter(way=way, channels=() if room.name is None else (f"#{room.name}",))
 
 
 async def listed_hooks(call: Call, room: Room | None) -> Answer | Problem:
-    """Answer with a page of them."""
-    hooks = await hooks_of(call, room)
-    part = hooks[offset_of(call) : offset_of(call) + ROWS]
+    """Answer with a page of the hooks of a room that the caller may see."""
+    part, total = await call.services.of(HOOKS).page(standing_in(room), offset=offset_of(call), count=ROWS)
     traffic = await call.services.of(HOOKS).traffic([hook.id for hook in part])
     rows = [Row(hook.id, _cells(call, hook, traffic.get(hook.id, Traffic()))) for hook in part]
     where = f" of #{room.name}" if room and room.name else ""
-    return listed(call, f"{plural(len(hooks), 'hook')}{where}", rows, total=len(hooks))
+    return listed(call, f"{plural(total, 'hook')}{where}", rows, total=total)
 
 
-def names_room(hook: Hook, room: Room) -> bool:
-    """Tell whether a hook names a room itself."""
-    return room.name is not None and f"#{room.name}".casefold() in map(str.casefold, hook.channels)
-
-
-def _stands_in(hook: Hook, room: Room) -> bool:
-    """Tell whether a hook concerns a room; in a direct room nothing is left out."""
-    return room.name is None or (not hook.channels and room.kind is RoomKind.PUBLIC) or names_room(hook, room)
+async def counted(call: Call, wanted: HookFilter) -> int:
+    """Return how many hooks a list would show."""
+    return (await call.services.of(HOOKS).page(wanted, offset=0, count=0))[1]
 
 
 def _cells(call: Call, hook: Hook, traffic: Traffic) -> dict[str, str]:

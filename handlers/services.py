@@ -4,15 +4,16 @@ A noun states its protocol and a `Need` of it beside itself; the process provide
 (`bot/flows/desk/`). So a new noun adds no line to any list, and the type checker still knows what it gets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
+from handlers.references import Found
 from storage.clock import Millis
 from storage.ids import IntegrationId
 from storage.ports import Pendings
 from storage.records.changes import Changes, Committed
-from storage.records.integration import Direction, Hook
+from storage.records.integration import Direction, Hook, HookOutline, HookTally
 from storage.records.queue import Counts
 from storage.records.user import Role
 
@@ -57,8 +58,11 @@ class StatusFacts:
 
     version: str
     counts: Counts
-    failing: frozenset[IntegrationId]
-    """Hooks whose last call or request failed."""
+    hooks: HookTally
+    """Those the caller sees."""
+    failing: tuple[HookOutline, ...]
+    """The first of them, by name, whose last call or request failed."""
+    failing_count: int
     workspaces: tuple[str, ...] = ()
     """The other chats that are connected, by name."""
 
@@ -73,11 +77,42 @@ class Traffic:
     """How many requests still named the token of before the last rotation (commands.md §2.6)."""
 
 
-class HookDesk(Protocol):
-    """Hooks of both directions, as the caller sees them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFilter:
+    """Which hooks a list shows; None leaves a condition out."""
 
-    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
-        """Return the hooks the caller may see (`permissions.visible`), by name, or those of one direction."""
+    way: Direction | None = None
+    channels: tuple[str, ...] | None = None
+    """Any of them is named, whatever its case; `EVERYWHERE` for hooks that name none."""
+    mine: bool = False
+    silent: bool = False
+    """Switched off, or expired."""
+
+
+EVERY_HOOK: Final = HookFilter()
+
+
+class HookDesk(Protocol):
+    """Hooks of both directions, as the caller sees them (`permissions.visible`): there may be very many."""
+
+    async def page(self, wanted: HookFilter, *, offset: int, count: int) -> tuple[Sequence[Hook], int]:
+        """Return a page of hooks, by name, and how many match in all."""
+        ...
+
+    async def find(self, reference: str, way: Direction | None = None) -> Found[Hook]:
+        """Return what a reference may mean, as `resolve` looks for it; of very many the first by name."""
+        ...
+
+    async def near(self, word: str, way: Direction | None = None) -> Sequence[str]:
+        """Return the names a mistyped word was likely meant to be, as `nearest` ranks them."""
+        ...
+
+    async def has_namesake(self, hook: Hook) -> bool:
+        """Tell whether another hook has the same name, whatever its case."""
+        ...
+
+    async def these(self, hook_ids: Collection[IntegrationId]) -> Sequence[Hook]:
+        """Return the hooks with these ids, by name."""
         ...
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]: ...

@@ -23,6 +23,7 @@ from storage.records.integration import (
     IncomingHook,
     OutgoingHook,
     PreviousCalls,
+    Sight,
     WantedHooks,
 )
 from storage.records.message import Message
@@ -144,7 +145,6 @@ class Integrations(Protocol):
     """Configured webhooks."""
 
     async def hook(self, hook_id: IntegrationId) -> Hook | None: ...
-    async def hooks(self, org: OrgId) -> list[Hook]: ...
     async def hook_page(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> tuple[list[Hook], int]:
         """Return a page of hooks and how many match in all; only those on the page are opened."""
         ...
@@ -153,10 +153,12 @@ class Integrations(Protocol):
         """Return a page of hooks without what is sealed: token, addresses, secrets and keys are not there."""
         ...
 
-    async def hook_outlines(
-        self, wanted: WantedHooks, *, offset: int = 0, count: int = 50
-    ) -> tuple[list[HookOutline], int]:
-        """Return the names of a page of hooks and how many match in all."""
+    async def hook_outlines(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[HookOutline]:
+        """Return the names of a page of hooks."""
+        ...
+
+    async def hooks_failing(self, wanted: WantedHooks, *, count: int = 50) -> tuple[list[HookOutline], int]:
+        """Return the first of those hooks whose last request or attempt failed, and how many they are."""
         ...
 
     async def hooks_of(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
@@ -298,14 +300,15 @@ class Queue(Protocol):
         offset: int = 0,
         count: int = 50,
         org: OrgId | None = None,
-        hook_ids: Sequence[IntegrationId] | None = None,
+        sight: Sight | None = None,
         message_ids: Sequence[MessageId] | None = None,
         reason: str | None = None,
     ) -> tuple[list[Delivery], int]:
         """Return a page of deliveries, newest first, and how many match in all.
 
         `since` is judged by the queue's clock, which a step of the wall clock does not move. `org` leaves out what
-        other organisations' hooks have; removed hooks belong to everybody. `message_ids` asks for what the posting
+        other organisations' hooks have; removed hooks belong to everybody. `sight` asks for what hooks have that
+        somebody sees, which removed ones are not part of. `message_ids` asks for what the posting
         of these messages caused, `reason` for a part of why it stands as it does, whatever its case.
         """
         ...

@@ -1,6 +1,7 @@
 """Commands as a door runs them, over services held in memory: a line in, an answer out."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 
@@ -10,9 +11,12 @@ from handlers.dispatch import execute
 from handlers.errors import Fault
 from handlers.hooks.wish import Wish
 from handlers.hooks.work import HOOK_TRIALS, HOOK_WORK, Called, MadeUp, Posted
-from handlers.offers import HOOK_KINDS, hooks_beginning, names_beginning
+from handlers.listing import state
+from handlers.nearest import nearest
+from handlers.offers import HOOK_KINDS, direction_of, hook_offers, names_beginning
 from handlers.permissions import permissions, visible
-from handlers.services import HOOKS, JOURNAL, PEOPLE, STATUS, Services, StatusFacts, Traffic, provide
+from handlers.references import Found, resolve
+from handlers.services import HOOKS, JOURNAL, PEOPLE, STATUS, HookFilter, Services, StatusFacts, Traffic, provide
 from storage.clock import Millis
 from storage.errors import Spent
 from storage.ids import IntegrationId, RoomId, UserId
@@ -20,7 +24,18 @@ from storage.records.audit import AuditRow
 from storage.records.changes import Changes, Committed
 from storage.records.delivery import Attempt
 from storage.records.hook_request import HookRequest
-from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
+from storage.records.integration import (
+    EVERYWHERE,
+    Direction,
+    Hook,
+    HookField,
+    HookOutline,
+    HookTally,
+    IncomingHook,
+    OutgoingHook,
+    direction,
+    is_expired,
+)
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKey, PendingKind
 from storage.records.queue import Counts
 from storage.records.user import Role, User
@@ -162,10 +177,34 @@ class InMemory:
         self.town = Town(self.actor, self.memory)
         self.yard = Yard(self.actor, self.stored, self.memory)
 
-    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
+    def _seen(self, way: Direction | None = None) -> list[Hook]:
         seen = (hook for hook in self.stored if visible(permissions(self.actor), self.actor.id, hook))
         found = sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
         return [hook for hook in found if way in (None, direction(hook))]
+
+    async def page(self, wanted: HookFilter, *, offset: int, count: int) -> tuple[Sequence[Hook], int]:
+        channels = None if wanted.channels is None else {channel.casefold() for channel in wanted.channels}
+        found = [
+            hook
+            for hook in self._seen(wanted.way)
+            if (channels is None or not channels.isdisjoint(map(str.casefold, hook.channels or (EVERYWHERE,))))
+            and not (wanted.mine and hook.created_by[0] != self.actor.id)
+            and not (wanted.silent and hook.enabled and not is_expired(hook, self.memory.now))
+        ]
+        return found[offset : offset + count], len(found)
+
+    async def find(self, reference: str, way: Direction | None = None) -> Found[Hook]:
+        return resolve(reference, self._seen(way))
+
+    async def near(self, word: str, way: Direction | None = None) -> Sequence[str]:
+        return nearest(word, (hook.name for hook in self._seen(way)))
+
+    async def has_namesake(self, hook: Hook) -> bool:
+        same = (each for each in self._seen() if each.name.casefold() == hook.name.casefold())
+        return any(each.id != hook.id for each in same)
+
+    async def these(self, hook_ids: Collection[IntegrationId]) -> Sequence[Hook]:
+        return [hook for hook in self._seen() if hook.id in hook_ids]
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         return {hook_id: self.seen[hook_id] for hook_id in hook_ids if hook_id in self.seen}
@@ -183,15 +222,31 @@ class InMemory:
         return Counts(queued=41, dead=2, oldest_queued_at=Millis(NOON - 7_200_000))
 
     async def status(self) -> StatusFacts:
-        return StatusFacts("0.1.0", await self.queue_counts(), self.failing)
+        states = Counter(state(hook, self.context()) for hook in self._seen())
+        failing = [hook for hook in self._seen() if hook.id in self.failing]
+        return StatusFacts(
+            version="0.1.0",
+            counts=await self.queue_counts(),
+            hooks=HookTally(
+                incoming=len(self._seen(Direction.INCOMING)),
+                outgoing=len(self._seen(Direction.OUTGOING)),
+                off=states["off"],
+                expired=states["expired"],
+                muted=states["muted"],
+            ),
+            failing=tuple(map(_outline, failing)),
+            failing_count=len(failing),
+        )
 
     async def holders(self, role: Role) -> Sequence[str]:
         return ["mia", "tom"]
 
     async def offers(self, kind: str, typed: str, most: int) -> Sequence[Offer]:
         if kind in HOOK_KINDS:
-            latest = sorted(await self.hooks(), key=lambda hook: (-hook.updated_at, hook.name))
-            return hooks_beginning(latest, kind, typed, most)
+            way = dict(direction_of(kind)).get(HookField.DIRECTION)
+            latest = sorted(self._seen(), key=lambda hook: (-hook.updated_at, hook.name))
+            named = (hook for hook in latest if hook.name.casefold().startswith(typed.casefold()))
+            return hook_offers(_outline(hook) for hook in named if way in (None, direction(hook)))[:most]
         return names_beginning(dict.fromkeys(self.rooms, ""), typed, most) if kind == "rooms" else ()
 
     def context(self, door: Door = OPEN, *, place: str = "general", unlinked: Unlinked | None = None) -> CommandContext:
@@ -241,6 +296,10 @@ class InMemory:
         """Complete a line as the actor."""
         at = len(line) if cursor is None else cursor
         return await complete(line, at, context=self.context(), commands=commands)
+
+
+def _outline(hook: Hook) -> HookOutline:
+    return HookOutline(id=hook.id, name=hook.name, direction=direction(hook))
 
 
 def somebody_else(on: InMemory) -> InMemory:

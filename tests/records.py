@@ -7,7 +7,8 @@ from msgspec import structs
 
 from storage.clock import Millis
 from storage.ids import GENERAL, IntegrationId, MessageId, OrgId, RoomId, UserId
-from storage.records.integration import IncomingHook, OutgoingHook
+from storage.ports import Integrations
+from storage.records.integration import Hook, IncomingHook, OutgoingHook, WantedHooks
 from storage.records.message import Message
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
@@ -96,3 +97,8 @@ def outgoing(**changes: Any) -> OutgoingHook:
         urls=("https://bot.example.test/in",),
     )
     return replace(plain, **changes)
+
+
+async def hooks_in(store: Integrations, org: OrgId = ORG) -> list[Hook]:
+    """Return all hooks of an organisation, oldest first."""
+    return (await store.hook_page(WantedHooks(org_id=org), count=1_000))[0]

@@ -22,7 +22,7 @@ from handlers.portable.writing import written
 from storage.ids import timed_id
 from storage.records.audit import AuditRow
 from storage.records.changes import Changes
-from storage.records.integration import Direction, Hook, IncomingHook, direction
+from storage.records.integration import BY_NAME, Direction, Hook, IncomingHook, direction
 from storage.records.user import User
 
 DOOR = "cli"
@@ -57,8 +57,8 @@ def export(
     only = None if noun is None else _NOUNS[noun]
 
     async def work(services: Services, owner: User) -> tuple[str, int]:
-        hooks = await services.hooks.visible_by_name(owner)
-        mine = [hook for hook in hooks if only is None or direction(hook) is only]
+        seen = services.hooks.seen(owner, order=BY_NAME)
+        mine = [hook async for hook in services.directory.every_hook(seen) if only is None or direction(hook) is only]
         line = " ".join(["export", *(["--encrypted"] if encrypted else []), *([f"--noun {noun}"] if noun else [])])
         await services.store.commit(Changes(audit=(_row(services, owner, "export", line),)))
         return written(mine, now=services.clock.now(), masked=not encrypted, only=only), len(mine)

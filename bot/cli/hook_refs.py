@@ -2,14 +2,13 @@
 
 from bot.services import Services
 from handlers.errors import Fault
-from handlers.references import resolve
 from storage.records.integration import Hook
 from storage.records.user import User
 
 
 async def find(services: Services, owner: User, ref: str, *, whole_name: bool = False) -> Hook | Fault:
     """Find the one hook a reference means; what changes it takes no mere beginning of a name."""
-    found = resolve(ref, await services.hooks.visible(owner))
+    found = await services.hooks.find(owner, ref)
     if not found.things:
         return Fault(f"There is no hook {ref!r}; `patchbay hook list` shows all.")
     if len(found.things) > 1:

@@ -61,7 +61,7 @@ def list_hooks(as_json: bool, data: Path | None) -> None:
     """
 
     async def work(services: Services, owner: User) -> list[Hook]:
-        return await services.hooks.visible(owner)
+        return [hook async for hook in services.directory.every_hook(services.hooks.seen(owner))]
 
     rows = [views.row(each) for each in as_owner(data, work)]
     print_rows(rows, LIST_COLUMNS, as_json=as_json, empty="There are no hooks.")

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 
 from aiohttp import ClientConnectionError, web
 from multidict import CIMultiDict
@@ -34,6 +34,25 @@ def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = 
     # half a surrogate pair has no UTF-8; the error handler's \\udXXX is JSON's own way to write it
     raw = text.encode("utf-8", "backslashreplace")
     return web.Response(status=status, body=raw, headers={**HEADERS, **(headers or {})})
+
+
+async def streamed(
+    request: web.BaseRequest, pieces: AsyncIterable[str], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Write a text as it is made, as fast as it is read: no more of it is held than one stretch."""
+    response = web.StreamResponse(headers=headers)
+    with contextlib.suppress(ConnectionError, ClientConnectionError):  # nobody is there to be told
+        await response.prepare(request)
+        stretch, size = list[str](), 0
+        async for piece in pieces:
+            stretch.append(piece)
+            size += len(piece)
+            if size >= AT_ONCE:
+                await response.write("".join(stretch).encode())
+                stretch, size = [], 0
+        await response.write("".join(stretch).encode())
+        await response.write_eof()
+    return response
 
 
 async def written(request: web.BaseRequest, body: bytes, headers: Mapping[str, str]) -> web.StreamResponse:

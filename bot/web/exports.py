@@ -3,19 +3,20 @@
 Like a form it is used up by its button and not by looking: chats fetch every link that is posted in them.
 """
 
-import asyncio
 from datetime import datetime, tzinfo
 from typing import Final
 
 from aiohttp import web
 
 from bot.settings import Network
+from bot.web.answers import streamed
 from bot.web.client import counted_address
 from bot.web.forms import Page
 from bot.web.limits import RateLimit
+from bot.workspace.directory import Directory
 from bot.workspace.downloads import PATH, Download, Downloads
+from bot.workspace.exporting import export_pieces
 from bot.workspace.hooks import Hooks
-from handlers.portable.writing import written
 from storage.clock import Clock
 from storage.records.integration import Direction
 from storage.records.pending import PendingEnd
@@ -39,6 +40,7 @@ class ExportRoutes:
         self,
         downloads: Downloads,
         hooks: Hooks,
+        directory: Directory,
         clock: Clock,
         limit: RateLimit,
         trusted: tuple[Network, ...],
@@ -46,6 +48,7 @@ class ExportRoutes:
     ) -> None:
         self._downloads = downloads
         self._hooks = hooks
+        self._directory = directory
         self._clock = clock
         self._limit = limit
         self._trusted = trusted
@@ -71,18 +74,17 @@ class ExportRoutes:
         }
         return self._page.response(200, values)
 
-    async def _give(self, request: web.Request) -> web.Response:
+    async def _give(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request)
         if isinstance(found, web.Response):
             return found
         if not await self._downloads.take(request.match_info["code"]):
             return self._say(_GONE[PendingEnd.TAKEN], 410)
-        hooks = await self._hooks.visible_by_name(found.user)
         now = self._clock.now()
         name = f"patchbay-{datetime.fromtimestamp(now / 1000, self._zone):%Y-%m-%d}.yaml"
         headers = {**self._page.headers, "Content-Disposition": f'attachment; filename="{name}"'}
-        text = await asyncio.to_thread(written, hooks, now=now, masked=True, only=found.only)
-        return web.Response(text=text, content_type="application/yaml", charset="utf-8", headers=headers)
+        pieces = export_pieces(self._hooks, self._directory, found.user, now=now, only=found.only)
+        return await streamed(request, pieces, {**headers, "Content-Type": "application/yaml; charset=utf-8"})
 
     async def _found(self, request: web.Request) -> Download | web.Response:
         allowance = self._limit.take(counted_address(request, self._trusted))

@@ -1,16 +1,15 @@
 """Who and what there is, remembered: lookups every request needs, read once until something changes."""
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from bot.workspace.ordered import Ordered
 from handlers.acting import may_act_as, may_reach
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.scopes import EVERYWHERE, scopes_for
 from storage.ids import IntegrationId, OrgId, RoomId, UserId
 from storage.ports import Integrations, Rooms, Tokens, Users
 from storage.records.event import Event, EventKind
-from storage.records.integration import Direction, Hook, OutgoingHook, direction
+from storage.records.integration import Direction, Hook, OutgoingHook, WantedHooks, direction
 from storage.records.room import Member, Room, RoomKind
 from storage.records.user import Token, User
 
@@ -28,6 +27,9 @@ Found = TypeVar("Found", bound=_HasOrg | None)
 
 MOST_ENTRIES = 50_000
 """Entries remembered before all are dropped and read again."""
+
+AT_ONCE = 200
+"""Hooks read and opened together where all of them are needed: some milliseconds' work."""
 
 LONGEST_KEY = 200
 """Characters of a name or id that is remembered: whoever calls chooses it, found or not."""
@@ -64,8 +66,6 @@ class Directory:
         # Any: each key holds what its own loader returned
         self._found: dict[Hashable, Any] = {}
         self._generation = 0
-        self._by_name = Ordered(lambda hook: (hook.name.casefold(), hook.id))
-        self._by_change = Ordered(lambda hook: (-hook.updated_at, hook.name))
         store.subscribe(self._heard)
 
     def clear(self) -> None:
@@ -206,24 +206,17 @@ class Directory:
         return self._own(found)
 
     async def hooks(self) -> list[Hook]:
-        """Return all integrations, oldest first."""
-        return await self.remembered("hooks", lambda: self._store.hooks(self.org))
+        """Return all integrations, oldest first: for what has to know every one, and may take its time."""
+        return [hook async for hook in self.every_hook(WantedHooks(org_id=self.org))]
 
-    async def hooks_by_name(self, way: Direction | None = None) -> list[Hook]:
-        """Return all integrations as people read them, by name, or those of one direction."""
-        if way is not None:
-            return await self.remembered(("hooks by name", way), lambda: self._one_way(way))
-        return await self.remembered("hooks by name", lambda: self._ordered(self._by_name))
-
-    async def _one_way(self, way: Direction) -> list[Hook]:
-        return [hook for hook in await self.hooks_by_name() if direction(hook) is way]
-
-    async def hooks_by_change(self) -> list[Hook]:
-        """Return all integrations, the latest changed first."""
-        return await self.remembered("hooks by change", lambda: self._ordered(self._by_change))
-
-    async def _ordered(self, order: Ordered) -> list[Hook]:
-        return order.of(await self.hooks())
+    async def every_hook(self, wanted: WantedHooks) -> AsyncIterator[Hook]:
+        """Bring all hooks that are meant, a page at a time; nothing of them is remembered."""
+        read, total = 0, 1
+        while read < total:
+            page, total = await self._store.hook_page(wanted, offset=read, count=AT_ONCE)
+            read += AT_ONCE
+            for hook in page:
+                yield hook
 
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
         """Return the enabled outgoing hooks that hear an event by this author in this room, and may."""

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from typing import Protocol
 
+from bot.slices import Slices
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.hook_forms import Body, IncomingForm, OutgoingForm, incoming_form, outgoing_form
@@ -23,7 +25,9 @@ from bot.workspace.hook_rules import HookRules, ownership_fault
 from handlers.acting import may_act_as
 from handlers.command import Commands, load_commands
 from handlers.errors import Fault
-from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sees_all, sight, visible
+from handlers.nearest import nearest
+from handlers.permissions import FULL, MANAGE_ANY, may_manage, permissions, sight
+from handlers.references import MIN_PREFIX, Found
 from handlers.targets import AllowList
 from storage.clock import Clock, Millis
 from storage.errors import Taken
@@ -32,9 +36,11 @@ from storage.ports import Integrations, Ledger, Secrets
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
 from storage.records.integration import (
+    BY_NAME,
     OLDEST_FIRST,
     Direction,
     Hook,
+    HookField,
     IncomingHook,
     Order,
     OutgoingHook,
@@ -50,6 +56,13 @@ UNAUTHORIZED = Fault("Unauthorized", "not_authorized")
 RESERVED_NAME = Fault("Invalid name: it is a word of the commands", "error-invalid-name")
 """Typed alone, such a name would never show the hook (decision 58); the contract's own rules are judged before."""
 
+
+MOST_MEANT = 50
+"""Hooks a reference is said to mean; of more only their number is told."""
+NAMES_AT_ONCE = 1_000
+"""Names read together when a word is no hook's name and a near one is looked for."""
+NAMES_COMPARED = 50
+"""Names compared before others may have their turn."""
 
 CHANGED = Fault("Somebody else changed this integration meanwhile; look at it again and repeat.")
 _NO_OPTIONS = Options()
@@ -94,17 +107,37 @@ class Hooks:
         """Return which hooks are in this caller's list, for the store (§4.2); narrow it with `replace`."""
         return WantedHooks(org_id=self._directory.org, sight=sight(permissions(actor), actor.id), order=order)
 
-    async def visible(self, actor: User) -> list[Hook]:
-        """Return the hooks in this caller's list, oldest first (§4.2)."""
-        return _seen(await self._directory.hooks(), actor)
+    async def find(self, actor: User, reference: str, way: Direction | None = None) -> Found[Hook]:
+        """Return the hooks in this caller's list that a reference may mean, as `resolve` does; of many only a few."""
+        seen = replace(self.seen(actor, order=BY_NAME), equal=() if way is None else ((HookField.DIRECTION, way),))
+        for field, value in (
+            (HookField.ID, reference),
+            (HookField.NAME, reference),
+            (HookField.FOLDED, reference.casefold()),
+        ):
+            hooks, total = await self._store.hook_page(
+                replace(seen, equal=(*seen.equal, (field, value))), count=MOST_MEANT
+            )
+            if hooks:
+                return Found(tuple(hooks), total=total)
+        if len(reference) < MIN_PREFIX:
+            return Found()
+        hooks, total = await self._store.hook_page(replace(seen, begins=reference), count=MOST_MEANT)
+        return Found(tuple(hooks), by_prefix=True, total=total)
 
-    async def visible_by_name(self, actor: User, way: Direction | None = None) -> list[Hook]:
-        """Return the same hooks as people read them, by name, or those of one direction."""
-        return _seen(await self._directory.hooks_by_name(way), actor)
-
-    async def visible_by_change(self, actor: User) -> list[Hook]:
-        """Return the same hooks, the latest changed first."""
-        return _seen(await self._directory.hooks_by_change(), actor)
+    async def near(self, actor: User, word: str, way: Direction | None = None) -> tuple[str, ...]:
+        """Return the names in this caller's list that a mistyped word was likely meant to be."""
+        seen = replace(self.seen(actor, order=BY_NAME), equal=() if way is None else ((HookField.DIRECTION, way),))
+        best, slices = tuple[str, ...](), Slices()
+        for offset in count(step=NAMES_AT_ONCE):
+            outlines = await self._store.hook_outlines(seen, offset=offset, count=NAMES_AT_ONCE)
+            for start in range(0, len(outlines), NAMES_COMPARED):
+                await slices.rest()
+                part = outlines[start : start + NAMES_COMPARED]
+                best = nearest(word, [*best, *(outline.name for outline in part)])
+            if len(outlines) < NAMES_AT_ONCE:
+                break
+        return best
 
     async def get(self, actor: User, hook_id: str, created_by: str | None = None) -> Hook | Fault:
         """Return one hook, made by `created_by` if that is given (§4.3)."""
@@ -223,11 +256,13 @@ class Hooks:
     async def rename_room(self, old: str, new: str, actor: User) -> tuple[Hook, ...]:
         """Return the hooks that name a room, with its new name, for the commit that renames it (decision 25)."""
         now = self._clock.now()
-        return tuple(
+        naming = WantedHooks(org_id=self._directory.org, channels=(f"#{old}",), targets_too=True)
+        found_ones = [
             revised(found, updated_at=now, updated_by=(actor.id, actor.username))
-            for hook in await self._directory.hooks()
+            async for hook in self._directory.every_hook(naming)
             if (found := with_room_renamed(hook, old, new)) != hook
-        )
+        ]
+        return tuple(found_ones)
 
     # --- plans: judged and built from what is stored now --------------------------------------------
 
@@ -417,11 +452,6 @@ class Hooks:
     def _changed(self, hook: Hook, by: User, **more: str) -> Fact:
         body = {"id": hook.id, "name": hook.name, **more}
         return self._fanout.plain(EventKind.INTEGRATION_CHANGED, by, body)
-
-
-def _seen(hooks: Sequence[Hook], actor: User) -> list[Hook]:
-    held = permissions(actor)
-    return list(hooks) if sees_all(held) else [hook for hook in hooks if visible(held, actor.id, hook)]
 
 
 def is_reserved(name: str) -> bool:

@@ -8,9 +8,9 @@ from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from handlers.acting import Stopped, may_act_as, may_reach
 from handlers.outgoing.events import OutgoingEvent
-from storage.ids import RoomId, UserId
+from storage.ids import IntegrationId, RoomId, UserId
 from storage.records.changes import Changes
-from storage.records.integration import Hook, IncomingHook, OutgoingHook, direction
+from storage.records.integration import Hook, HookField, IncomingHook, OutgoingHook, WantedHooks, direction
 from storage.records.room import Room, RoomKind
 from storage.records.user import User
 
@@ -60,13 +60,19 @@ class Stops:
 
     async def _stopped(self, user_id: UserId, after: _After) -> tuple[Stopped, ...]:
         found = []
-        for hook in await self._directory.hooks():
-            if not hook.enabled or user_id not in (hook.created_by[0], hook.user_id):
-                continue
+        for hook in await self._hooks_of(user_id):
             why = await self._why(hook, after)
             if why is not None and why != await self._why(hook, _NOW):
                 found.append(Stopped(hook, why))
         return tuple(found)
+
+    async def _hooks_of(self, user_id: UserId) -> list[Hook]:
+        """Return the enabled hooks that somebody made or that post as them, oldest first."""
+        org, theirs = self._directory.org, dict[IntegrationId, Hook]()
+        for field in (HookField.MAKER, HookField.USER):
+            wanted = WantedHooks(org_id=org, equal=((HookField.ENABLED, True), (field, user_id)))
+            theirs |= {hook.id: hook async for hook in self._directory.every_hook(wanted)}
+        return sorted(theirs.values(), key=lambda hook: (hook.created_at, hook.id))
 
     # --- one hook -----------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from storage.errors import Taken
 from storage.ids import GENERAL, UserId, random_text
 from storage.records.changes import NOTHING, Changes, Fact, merge
 from storage.records.event import EventKind
-from storage.records.integration import Hook
+from storage.records.integration import Hook, HookField, WantedHooks
 from storage.records.user import Role, User
 from storage.records.version import revised
 
@@ -186,7 +186,8 @@ class Users:
 
     async def posting_as(self, user: User) -> list[Hook]:
         """Return the hooks that post as a user."""
-        return [hook for hook in await self._store.hooks(self._directory.org) if hook.user_id == user.id]
+        wanted = WantedHooks(org_id=self._directory.org, equal=((HookField.USER, user.id),))
+        return [hook async for hook in self._directory.every_hook(wanted)]
 
     async def set_active(
         self, actor: User, user_id: UserId, *, active: bool, also: Changes = NOTHING

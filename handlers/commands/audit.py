@@ -8,7 +8,6 @@ from handlers.command import Answer, Call, Command, Noun
 from handlers.line import Problem, one_line
 from handlers.paging import Row, listed, offset_of
 from handlers.people import USERS, find_user
-from handlers.references import resolve
 from handlers.services import HOOKS, Need
 from handlers.slots import Flag
 from handlers.values import ValueType
@@ -66,7 +65,7 @@ async def _object(call: Call) -> str | None:
     reference = call.values.text(_OBJECT.name)
     if reference is None:
         return None
-    hooks = resolve(reference, await call.services.of(HOOKS).hooks()).things
+    hooks = (await call.services.of(HOOKS).find(reference)).things
     return hooks[0].id if len(hooks) == 1 else reference.removeprefix("@")
 
 

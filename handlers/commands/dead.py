@@ -157,8 +157,7 @@ async def _chosen(call: Call) -> _Chosen | Problem:
         what = f"of {one_line(references[0])} " if len(references) == 1 else ""
         return Problem(kind=ProblemKind.UNKNOWN, text=f"There are no dead letters {what}here.", next="dead list")
     owning = frozenset(chosen.values())
-    hooks = tuple(hook for hook in await call.services.of(HOOKS).hooks() if hook.id in owning)
-    return _Chosen(list(chosen), owning, hooks)
+    return _Chosen(list(chosen), owning, tuple(await call.services.of(HOOKS).these(owning)))
 
 
 async def _named(call: Call, reference: str | None) -> Mapping[DeliveryId, IntegrationId] | Problem:

@@ -5,8 +5,8 @@ from handlers.deliveries import find_hook_named
 from handlers.line import Problem, ProblemKind, one_line
 from handlers.muting import MUTES, is_quiet, muted_plan, read_end
 from handlers.permissions import MANAGE_ANY, may_manage
-from handlers.room_hooks import names_room
-from handlers.services import HOOKS
+from handlers.room_hooks import naming
+from handlers.services import HOOKS, HookFilter
 from handlers.slots import Argument
 from handlers.values import ValueType
 from storage.records.integration import Hook, IncomingHook, OutgoingHook
@@ -14,6 +14,8 @@ from storage.records.user import Role
 
 _FOR, _HOOKS = "FOR", "HOOK"
 _OFF = "off"
+_PAGE = 200
+"""Hooks asked for at once."""
 
 
 async def _run(call: Call) -> Plan | Answer | Problem:
@@ -58,7 +60,7 @@ async def _of_room(call: Call, *, quiet: bool) -> list[Hook] | Problem:
             next="room mute HOOK --for 1h",
         )
     held, actor = call.context.permissions, call.actor.id
-    hooks = [hook for hook in await call.services.of(HOOKS).hooks() if names_room(hook, room)]
+    hooks = await _every(call, naming(room))
     mine = [hook for hook in hooks if may_manage(held, actor, hook)]
     found = [hook for hook in mine if is_quiet(hook, call) is quiet]
     if found:
@@ -68,6 +70,16 @@ async def _of_room(call: Call, *, quiet: bool) -> list[Hook] | Problem:
         f"No hook of #{room.name} that you may change is {state}." if mine else f"No hook of yours is in #{room.name}."
     )
     return Problem(kind=ProblemKind.CONFLICT if mine else ProblemKind.UNKNOWN, text=text, next="list")
+
+
+async def _every(call: Call, wanted: HookFilter) -> list[Hook]:
+    found, total = list[Hook](), 1
+    while len(found) < total:
+        page, total = await call.services.of(HOOKS).page(wanted, offset=len(found), count=_PAGE)
+        if not page:  # some went meanwhile
+            break
+        found += page
+    return found
 
 
 NOUN: Noun = Noun(

@@ -9,7 +9,7 @@ from handlers.listing import note_of
 from handlers.muting import MUTES, is_quiet, judged_end, muted_plan, no_end
 from handlers.paging import Row, listed, offset_of
 from handlers.permissions import MANAGE_ANY, may_manage
-from handlers.room_hooks import hooks_of, listed_hooks, names_room
+from handlers.room_hooks import counted, listed_hooks, naming, standing_in
 from handlers.room_retention import RETENTION, kept_in_words
 from handlers.rooms import ROOM, ROOMS, NewRoom, RoomFacts, find_room, kind_of, state_of
 from handlers.services import HOOKS
@@ -17,7 +17,7 @@ from handlers.slots import Argument, Flag
 from handlers.values import ValueType
 from storage.clock import Millis
 from storage.records.changes import Changes
-from storage.records.integration import IncomingHook, OutgoingHook
+from storage.records.integration import Direction, IncomingHook, OutgoingHook
 from storage.records.room import Room
 from storage.records.user import Role
 
@@ -58,7 +58,6 @@ async def _show(call: Call) -> Answer | Problem:
         return room
     desk, context = call.services.of(ROOMS), call.context
     facts = (await desk.facts([room.id])).get(room.id, RoomFacts())
-    hooks = await hooks_of(call, room)
     told = [
         ("id", room.id),
         ("state", state_of(room)),
@@ -71,7 +70,7 @@ async def _show(call: Call) -> Answer | Problem:
         ("last traffic", _last(facts, call)),
         ("keeps", kept_in_words(room, await desk.removed(room))),
         ("made", moment(room.created_at, now=context.now, zone=context.zone)),
-        ("hooks", f"{len(hooks):,}"),
+        ("hooks", f"{await counted(call, standing_in(room)):,}"),
     ]
     lines = [f"Room #{room.name}", *(f"{name}: {value}" for name, value in told)]
     following = f"Next: {context.root} room hooks #{room.name}"
@@ -163,8 +162,7 @@ async def _archive(call: Call) -> Plan | Problem:
 async def _lost(call: Call, room: Room) -> str:
     """Say who can no longer write."""
     facts = (await call.services.of(ROOMS).facts([room.id])).get(room.id, RoomFacts())
-    hooks = [hook for hook in await hooks_of(call, room) if names_room(hook, room)]
-    posting = sum(isinstance(hook, IncomingHook) for hook in hooks)
+    posting = await counted(call, naming(room, Direction.INCOMING))
     people = f"{plural(facts.members, 'member')} can read it, but nobody can write into it any more"
     refused = f"; {plural(posting, 'incoming hook')} will be refused there" if posting else ""
     return f"{people}{refused}."

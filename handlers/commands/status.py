@@ -1,38 +1,33 @@
 """`status`: how the server and the caller's hooks do; also what an empty line means."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from handlers.answers import moment, plural
 from handlers.command import Answer, Call, Command, CommandContext, Noun
 from handlers.line import one_line
-from handlers.listing import state
-from handlers.services import HOOKS, STATUS
-from storage.records.integration import Direction, Hook, direction
+from handlers.services import STATUS
 from storage.records.queue import Counts
 from storage.records.user import Role
 
 _SHOWN = 5
-_SILENT = ("off", "expired", "muted")
-"""The states of hooks that pass nothing on."""
 
 
 async def _run(call: Call) -> Answer:
     context = call.context
     facts = await context.services.of(STATUS).status()
-    hooks = await context.services.of(HOOKS).hooks()
-    failing = sorted((hook.name, hook.id) for hook in hooks if hook.id in facts.failing)
-    counts = facts.counts
-    silent = Counter(state(hook, context) for hook in hooks)
-    chats = [f"Connected chats: {len(facts.workspaces):,} ({_names(facts.workspaces)})"] if facts.workspaces else []
+    counts, hooks = facts.counts, facts.hooks
+    silent = {"off": hooks.off, "expired": hooks.expired, "muted": hooks.muted}
+    chats = facts.workspaces
+    connected = [f"Connected chats: {len(chats):,} ({_names(chats, len(chats))})"] if chats else []
     following = "dead list" if counts.dead else "delivery list"
+    failing = _names([hook.name for hook in facts.failing], facts.failing_count)
     lines = [
         f"Patchbay {facts.version}",
         f"Deliveries: {_waiting(counts, context)}",
-        f"Your hooks: {_by_direction(hooks)}",
+        f"Your hooks: {hooks.incoming:,} incoming, {hooks.outgoing:,} outgoing",
         *([f"Silent: {quiet}"] if (quiet := _quiet(silent)) else []),
-        f"Failing: {_names([name for name, _ in failing])}",
-        *chats,
+        f"Failing: {failing}",
+        *connected,
         f"Next: {context.root} help · {context.root} list · {context.root} {following}",
     ]
     data = {
@@ -42,10 +37,10 @@ async def _run(call: Call) -> Answer:
         "oldestQueuedAt": counts.oldest_queued_at,
         "addresses": counts.lanes,
         "held": counts.held,
-        "hooks": len(hooks),
-        "silent": {word: silent[word] for word in _SILENT},
+        "hooks": hooks.incoming + hooks.outgoing,
+        "silent": silent,
         "workspaces": list(facts.workspaces),
-        "failing": [hook_id for _, hook_id in failing],
+        "failing": [hook.id for hook in facts.failing],
     }
     return Answer("\n".join(lines), data=data)
 
@@ -61,18 +56,13 @@ def _waiting(counts: Counts, context: CommandContext) -> str:
 
 
 def _quiet(states: Mapping[str, int]) -> str:
-    return ", ".join(f"{states[word]:,} {word}" for word in _SILENT if states[word])
+    return ", ".join(f"{count:,} {word}" for word, count in states.items() if count)
 
 
-def _by_direction(hooks: Sequence[Hook]) -> str:
-    incoming = sum(direction(hook) is Direction.INCOMING for hook in hooks)
-    return f"{incoming:,} incoming, {len(hooks) - incoming:,} outgoing"
-
-
-def _names(things: Sequence[str]) -> str:
+def _names(things: Sequence[str], total: int) -> str:
     if not things:
         return "none"
-    rest = len(things) - _SHOWN
+    rest = total - _SHOWN
     names = ", ".join(map(one_line, things[:_SHOWN]))
     return f"{names} and {plural(rest, 'other')}" if rest > 0 else names
 
@@ -90,5 +80,5 @@ NOUN: Noun = Noun(
             run=_run,
         ),
     ),
-    needs=(HOOKS, STATUS),
+    needs=(STATUS,),
 )

@@ -8,9 +8,8 @@ from storage.records.integration import Hook, is_expired, is_muted
 
 async def typable(call: Call, hook: Hook) -> str:
     """Return what names a hook in the next line: its name where that is plain and nobody else's, else its id."""
-    twins = [each for each in await call.services.of(HOOKS).hooks() if each.name.casefold() == hook.name.casefold()]
     plain = one_line(hook.name) == hook.name and hook.name[:1] not in "#-"
-    return quote(hook.name) if plain and not [each for each in twins if each.id != hook.id] else hook.id
+    return hook.id if not plain or await call.services.of(HOOKS).has_namesake(hook) else quote(hook.name)
 
 
 def not_live(hook: Hook, call: Call) -> str | None:

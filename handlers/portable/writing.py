@@ -17,19 +17,39 @@ _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 def written(hooks: Iterable[Hook], *, now: Millis, masked: bool, only: Direction | None = None) -> str:
     """Return the file; with `masked` it holds no secret, and importing it keeps those that are stored."""
     each = list(hooks)
+    pieces = [heading(now, masked=masked)]
+    for key, way in listed(only):
+        mine = [hook for hook in each if direction(hook) is way]
+        pieces.append(list_heading(key, empty=not mine))
+        pieces += [entry(hook, masked=masked) for hook in mine]
+    return "".join(pieces)
+
+
+def heading(now: Millis, *, masked: bool) -> str:
+    """Return how the file begins."""
     about = "without secrets: *** keeps what is stored" if masked else "WITH SECRETS: keep it safe"
-    lines = [
+    lines = (
         f"# Hooks of a Patchbay server on {iso(now)}, {about}.",
         "# Import never removes a hook, and leaves what a hook does not mention as it is.",
         f"patchbay: {FORMAT}",
-    ]
-    for key, way in LISTS.items():
-        if only in (None, way):
-            mine = [hook for hook in each if direction(hook) is way]
-            lines.append(f"{key}:" if mine else f"{key}: []")
-            for hook in mine:
-                lines += _hook(hook, masked=masked)
-    return "\n".join([*lines, ""])
+        "",
+    )
+    return "\n".join(lines)
+
+
+def listed(only: Direction | None) -> list[tuple[str, Direction]]:
+    """Return the lists of the file in their order: both, or that of one direction."""
+    return [(key, way) for key, way in LISTS.items() if only in (None, way)]
+
+
+def list_heading(key: str, *, empty: bool) -> str:
+    """Return how one of the lists begins."""
+    return f"{key}: []\n" if empty else f"{key}:\n"
+
+
+def entry(hook: Hook, *, masked: bool) -> str:
+    """Return one hook."""
+    return "\n".join([*_hook(hook, masked=masked), ""])
 
 
 def scalar(value: str | bool | int | float | None) -> str:

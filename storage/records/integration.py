@@ -158,6 +158,8 @@ class WantedHooks:
     """Stands at the beginning of the name, whatever its case."""
     channels: tuple[str, ...] | None = None
     """Any of them is named, whatever its case; `EVERYWHERE` for hooks that name none."""
+    targets_too: bool = False
+    """Also those that name one of the channels as their target room only."""
     silent_at: Millis | None = None
     """Switched off, or expired by then."""
     order: Order = OLDEST_FIRST

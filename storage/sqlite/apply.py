@@ -219,8 +219,8 @@ class Applier:
                 (hook.id, previous.hash if previous else None),
             )
         connection.executemany(
-            "INSERT INTO integration_channel (channel, integration_id) VALUES (?, ?)",
-            [(channel, hook.id) for channel in {channel.casefold() for channel in hook.channels} or {EVERYWHERE}],
+            "INSERT INTO integration_channel (channel, is_target, integration_id) VALUES (?, ?, ?)",
+            [(channel, is_target, hook.id) for channel, is_target in _places(hook)],
         )
         if isinstance(hook, OutgoingHook):
             connection.execute(
@@ -400,6 +400,14 @@ class Applier:
 
 Scopes = Callable[[OutgoingHook], Iterable[str]]
 """Which room scopes an outgoing hook listens to; the rule lives above, only its answer is stored."""
+
+
+def _places(hook: Hook) -> set[tuple[str, bool]]:
+    """Return the channels a hook names, as lists of a room find it, and whether each is only where a notice goes."""
+    places = {(channel.casefold(), False) for channel in hook.channels or (EVERYWHERE,)}
+    if isinstance(hook, OutgoingHook) and hook.target_room:
+        places.add((f"#{hook.target_room.removeprefix('#')}".casefold(), True))
+    return places
 
 
 def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:

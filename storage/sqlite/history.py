@@ -9,9 +9,10 @@ from storage.ids import IntegrationId, LaneId
 from storage.plain_json import read, write
 from storage.records.delivery import Attempt, Delivery
 from storage.records.hook_request import HookRequest, Passed
+from storage.records.integration import Sight
 from storage.records.outage import Outage
 from storage.records.queue import Counts
-from storage.sqlite import rows
+from storage.sqlite import listed_hooks, rows
 from storage.sqlite.apply import dedup_digest
 from storage.sqlite.reads import marks
 from storage.vault import Vault
@@ -156,20 +157,23 @@ class Wanted(NamedTuple):
     state: str | None = None
     since: int | None = None
     org: str | None = None
-    hook_ids: Sequence[str] | None = None
+    sight: Sight | None = None
     message_ids: Sequence[str] | None = None
     reason: str | None = None
 
 
 def deliveries(connection: Connection, wanted: Wanted, offset: int, count: int) -> tuple[list[Delivery], int]:
-    hooks, messages = wanted.hook_ids, wanted.message_ids
+    messages = wanted.message_ids
+    not_seen, seen, of_seen = _maybe(wanted.org), "", None
+    if wanted.sight is not None:  # of one organisation anyway
+        (seen, of_seen), not_seen = listed_hooks.seen(wanted.sight, wanted.org), None
     conditions, values = ["TRUE"], list[object]()
     for condition, given in (
         ("d.integration_id = ?", _maybe(wanted.hook_id)),
         ("d.state = ?", _maybe(wanted.state)),
         ("d.id >= ?", None if wanted.since is None else (_first_since(connection, wanted.since),)),
-        ("d.integration_id NOT IN (SELECT id FROM integration WHERE org_id <> ?)", _maybe(wanted.org)),
-        (f"d.integration_id IN ({marks(hooks or ())})", hooks),
+        ("d.integration_id NOT IN (SELECT id FROM integration WHERE org_id <> ?)", not_seen),
+        (f"d.integration_id IN (SELECT id FROM integration WHERE {seen})", of_seen),
         (f"d.event_seq IN (SELECT event_seq FROM message WHERE id IN ({marks(messages or ())}))", messages),
         ("instr(lower(d.reason), lower(?))", _maybe(wanted.reason)),
     ):

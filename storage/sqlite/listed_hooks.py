@@ -15,6 +15,13 @@ Connection = sqlite3.Connection
 _LISTED = "integration INDEXED BY integration_listed"
 """Holds every column that is asked for below: rows, each with its sealed part, are not looked at."""
 
+_LAST_FAILED = """CASE direction
+  WHEN 'webhook-incoming' THEN
+    (SELECT verdict = 'refused' FROM hook_request WHERE integration_id = integration.id ORDER BY number DESC LIMIT 1)
+  ELSE (SELECT failed FROM attempt WHERE integration_id = integration.id ORDER BY updated_at DESC, id DESC LIMIT 1)
+END"""
+"""Whether the last request or attempt of a hook failed."""
+
 _LAST = "\U0010ffff"
 """Behind every character a name can hold."""
 
@@ -32,17 +39,14 @@ def bare(connection: Connection, wanted: WantedHooks, offset: int, count: int) -
     return [rows.bare_hook_from(body) for body in read(found[0])]
 
 
-def outlines(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> tuple[list[HookOutline], int]:
+def outlines(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[HookOutline]:
     where, values = _where(wanted)
     found = connection.execute(
         "SELECT json_group_array(json_array(id, name, direction)) FROM"
         f" (SELECT id, name, direction FROM {_LISTED} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
         (*values, count, offset),
     ).fetchone()
-    return [
-        HookOutline(id=IntegrationId(hook_id), name=name, direction=Direction(way))
-        for hook_id, name, way in read(found[0])
-    ], _total(connection, wanted)
+    return _outlines(found[0])
 
 
 def of_ids(connection: Connection, vault: Vault, hook_ids: Sequence[str]) -> list[Hook]:
@@ -65,6 +69,24 @@ def tally(connection: Connection, wanted: WantedHooks, now: int) -> HookTally:
         (now, now, *values),
     ).fetchone()
     return HookTally(**found)
+
+
+def failing(connection: Connection, wanted: WantedHooks, count: int) -> tuple[list[HookOutline], int]:
+    where, values = _where(wanted)
+    found = connection.execute(
+        "SELECT json_group_array(json_array(id, name, direction)), max(total) FROM (SELECT *, count(*) OVER () AS total"
+        f" FROM (SELECT id, name, direction, {_LAST_FAILED} AS failed FROM {_LISTED} WHERE {where}"
+        f" ORDER BY {_order(wanted)}) WHERE failed LIMIT ?)",
+        (*values, count),
+    ).fetchone()
+    return _outlines(found[0]), found[1] or 0
+
+
+def _outlines(array: str) -> list[HookOutline]:
+    return [
+        HookOutline(id=IntegrationId(hook_id), name=name, direction=Direction(way))
+        for hook_id, name, way in read(array)
+    ]
 
 
 def _ids(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[str]:
@@ -92,7 +114,7 @@ def _order(wanted: WantedHooks) -> str:
 def _where(wanted: WantedHooks) -> tuple[str, list[object]]:
     conditions, values = ["org_id = ?"], list[object]([wanted.org_id])
     if wanted.sight is not None:
-        condition, more = seen(wanted.sight)
+        condition, more = seen(wanted.sight, None)
         conditions.append(condition)
         values += more
     for name, value in wanted.equal:
@@ -107,20 +129,18 @@ def _where(wanted: WantedHooks) -> tuple[str, list[object]]:
         values += [folded, folded + _LAST]
     if wanted.channels is not None:
         channels = [channel.casefold() for channel in wanted.channels]
-        conditions.append(
-            f"id IN (SELECT integration_id FROM integration_channel WHERE channel IN ({marks(channels)}))"
-        )
-        values += channels
+        named = f"SELECT integration_id FROM integration_channel WHERE channel IN ({marks(channels)})"
+        conditions.append(f"id IN ({named} AND is_target <= ?)")
+        values += [*channels, wanted.targets_too]
     if wanted.silent_at is not None:
         conditions.append("(NOT enabled OR expires_at <= ?)")
         values.append(wanted.silent_at)
     return " AND ".join(conditions), values
 
 
-def seen(sight: Sight) -> tuple[str, list[object]]:
-    """Return the condition that a hook is in somebody's sight, with its values; columns are those of `integration`."""
+def seen(sight: Sight, org: str | None) -> tuple[str, list[object]]:
+    """Return the condition that a hook is in somebody's sight, and of an organisation, with its values."""
     every, own = sorted(sight.all_of), sorted(sight.own_of)
-    return (
-        f"(direction IN ({marks(every)}) OR (direction IN ({marks(own)}) AND created_by = ?))",
-        [*every, *own, sight.user_id],
-    )
+    condition = f"(direction IN ({marks(every)}) OR (direction IN ({marks(own)}) AND created_by = ?))"
+    of_org = [] if org is None else [org]
+    return f"{'org_id = ? AND ' if of_org else ''}{condition}", [*of_org, *every, *own, sight.user_id]

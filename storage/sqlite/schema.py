@@ -50,8 +50,9 @@ CREATE INDEX integration_by_user ON integration(user_id);
 CREATE INDEX integration_listed ON integration(
   org_id, folded, id, direction, name, enabled, user_id, created_by, created_at, updated_at, expires_at, muted_until);
 CREATE TABLE integration_channel (
-  channel TEXT NOT NULL, integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE,
-  PRIMARY KEY (channel, integration_id)) STRICT, WITHOUT ROWID;
+  channel TEXT NOT NULL, is_target INTEGER NOT NULL,
+  integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE,
+  PRIMARY KEY (channel, is_target, integration_id)) STRICT, WITHOUT ROWID;
 CREATE INDEX integration_channel_by_integration ON integration_channel(integration_id);
 CREATE TABLE integration_version (
   integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE, version INTEGER NOT NULL,

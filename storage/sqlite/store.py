@@ -27,6 +27,7 @@ from storage.records.integration import (
     IncomingHook,
     OutgoingHook,
     PreviousCalls,
+    Sight,
     WantedHooks,
 )
 from storage.records.message import Message
@@ -43,7 +44,6 @@ from storage.sqlite.apply import Scopes
 from storage.sqlite.commit_health import CommitHealth
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, translated
 from storage.sqlite.engine import Engine, Opening, start
-from storage.sqlite.known_hooks import KnownHooks
 from storage.sqlite.line import Waiting
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
@@ -68,7 +68,6 @@ class SqliteStore:
         """Whoever finds that the file cannot be written reports it here; `/ready` shows it."""
         self._path = opening.path
         self._vault = opening.vault
-        self._known_hooks = KnownHooks(opening.vault)
         self._clock = opening.clock
         self._listeners: list[Listener] = []
         self._bells: list[Bell] = []
@@ -344,19 +343,17 @@ class SqliteStore:
     async def hook(self, hook_id: IntegrationId) -> Hook | None:
         return await self._read(reads.hook, self._vault, hook_id)
 
-    async def hooks(self, org: OrgId) -> list[Hook]:
-        return await self._read(self._known_hooks.all, org)
-
     async def hook_page(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> tuple[list[Hook], int]:
         return await self._read(listed_hooks.page, self._vault, wanted, offset, count)
 
     async def bare_hooks(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[Hook]:
         return await self._read(listed_hooks.bare, wanted, offset, count)
 
-    async def hook_outlines(
-        self, wanted: WantedHooks, *, offset: int = 0, count: int = 50
-    ) -> tuple[list[HookOutline], int]:
+    async def hook_outlines(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[HookOutline]:
         return await self._read(listed_hooks.outlines, wanted, offset, count)
+
+    async def hooks_failing(self, wanted: WantedHooks, *, count: int = 50) -> tuple[list[HookOutline], int]:
+        return await self._read(listed_hooks.failing, wanted, count)
 
     async def hooks_of(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
         return await self._read(listed_hooks.of_ids, self._vault, hook_ids)
@@ -463,11 +460,11 @@ class SqliteStore:
         offset: int = 0,
         count: int = 50,
         org: OrgId | None = None,
-        hook_ids: Sequence[IntegrationId] | None = None,
+        sight: Sight | None = None,
         message_ids: Sequence[MessageId] | None = None,
         reason: str | None = None,
     ) -> tuple[list[Delivery], int]:
-        wanted = history.Wanted(hook_id, state, since, org, hook_ids, message_ids, reason)
+        wanted = history.Wanted(hook_id, state, since, org, sight, message_ids, reason)
         return await self._read(history.deliveries, wanted, offset, count)
 
     async def delivery(self, delivery_id: DeliveryId) -> Delivery | None:

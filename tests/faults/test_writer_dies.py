@@ -313,8 +313,6 @@ async def found_by(directory: Directory) -> dict[str, Any]:
         "users": users,
         "rooms": rooms,
         "hooks": hooks,
-        "by name": await directory.hooks_by_name(),
-        "by change": await directory.hooks_by_change(),
     }
     for user_id in (BOB, ROCKET_CAT, UserId("eve")):
         found[f"user {user_id}"] = await directory.user(user_id)

@@ -13,6 +13,7 @@ from storage.records.user import Role
 from storage.sqlite.store import SqliteStore
 from tests.clock import ManualClock
 from tests.people import OLGA, PASSWORD, settings_of, store_at
+from tests.records import hooks_in
 
 NAMED = settings_of(**OLGA)
 
@@ -71,7 +72,7 @@ async def test_the_second_start_makes_nothing(tmp_path: Path) -> None:
             org = await store.organisation()
             assert org is not None
             assert len(await store.users(org)) == 2
-            assert len(await store.hooks(org)) == 1
+            assert len(await hooks_in(store, org)) == 1
 
 
 async def test_a_start_killed_half_way_is_completed(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from storage.ids import GENERAL, RoomId, UserId
 from storage.records.event import EventKind
 from storage.records.user import Role
 from tests.hook_stage import ANN, CAT, INCOMING, OPS, OUTGOING, Body, Stage, fault, staged
-from tests.records import user
+from tests.records import hooks_in, user
 
 BOTH_IN = (MANAGE_INCOMING, MANAGE_OWN_INCOMING)
 BOTH_OUT = (MANAGE_OUTGOING, MANAGE_OWN_OUTGOING)
@@ -116,7 +116,7 @@ async def _refused(stage: Stage, good: Body, row: Row) -> None:
     assert validate(SCHEMAS["integrations.create"], body) is None
     refused = fault(await stage.hooks.create(await stage.user(*held), body))
     assert (refused.bracketed, refused.details, refused.status) == (error, details, 400)
-    assert not await stage.store.hooks(ANN.org_id)
+    assert not await hooks_in(stage.store, ANN.org_id)
 
 
 @pytest.mark.parametrize("row", INCOMING_ROWS, ids=lambda row: f"{row[0]}-{row[2] or row[1]}")

@@ -24,7 +24,7 @@ from storage.records.changes import Changes, Committed
 from storage.records.event import EventKind
 from storage.records.integration import Hook, IncomingHook, OutgoingHook, SigningKey
 from tests.hook_stage import ANN, CAT, DAN, INCOMING, OTHER_ORG, OUTGOING, Body, Stage, fault, staged
-from tests.records import NOON, ORG, incoming, outgoing, user
+from tests.records import NOON, hooks_in, incoming, outgoing, user
 
 UPDATE_IN = {"method": "updateIncomingIntegration"}
 UPDATE_OUT = {"method": "updateOutgoingIntegration"}
@@ -409,9 +409,9 @@ async def test_which_hooks_are_seen(stage: Stage, held: tuple[str, ...], sees: s
     foreign = incoming(org_id=OTHER_ORG, name="foreign")
     await stage.store.commit(Changes(new_hooks=(foreign,)))
     stage.directory.clear()
-    assert {hook.name for hook in await stage.hooks.visible(actor)} == sees
+    assert {hook.name for hook in (await stage.store.hook_page(stage.hooks.seen(actor)))[0]} == sees
     full = {MANAGE_INCOMING: "inward", MANAGE_OUTGOING: "outward"}
-    for hook in await stage.store.hooks(ORG):
+    for hook in await hooks_in(stage.store):
         expected = hook.name in sees or hook.name in {full.get(one) for one in held}
         assert isinstance(await stage.hooks.get(actor, hook.id), Fault) is not expected
     assert fault(await stage.hooks.get(ANN, foreign.id)).reason == "The integration does not exists."

@@ -14,7 +14,7 @@ from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind
 from tests.hook_door import UNKNOWN
 from tests.hook_stage import OTHER_ORG, STRANGER
-from tests.records import NOON, incoming, message, outgoing, room
+from tests.records import NOON, hooks_in, incoming, message, outgoing, room
 from tests.server import Server
 from tests.web.test_realtime import connecting
 
@@ -228,7 +228,7 @@ async def stored(server: Server) -> list[object]:
         *[await store.room(place.id) for place in (PUBLIC, PRIVATE)],
         *[await store.members(place.id) for place in (PUBLIC, PRIVATE)],
         *[(await store.messages(place.id))[0] for place in (PUBLIC, PRIVATE)],
-        await store.hooks(OTHER_ORG),
+        await hooks_in(store, OTHER_ORG),
         await store.upload(UPLOAD.id),
         await store.tokens_of(STRANGER.id),
     ]

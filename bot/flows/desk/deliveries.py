@@ -8,12 +8,12 @@ from msgspec import structs
 from bot.flows.desks import Caller, Desk, Kit
 from bot.workspace.deliveries import PAGE, SLICE
 from handlers.deliveries import DELIVERIES, DeliveryDesk, Shown, Wanted
-from handlers.permissions import MANAGE_OUTGOING, may_manage, permissions, sees_all, visible
+from handlers.permissions import MANAGE_OUTGOING, may_manage, permissions, sees_all, sight, visible
 from storage.clock import Millis
 from storage.ids import DeliveryId, IntegrationId, MessageId
 from storage.records.changes import NOTHING, Changes
 from storage.records.delivery import Delivery
-from storage.records.integration import Hook, OutgoingHook
+from storage.records.integration import Hook
 
 KEPT_REQUESTS = 200
 """Requests of an incoming hook that are kept, and so can be followed to what they caused (decision 33)."""
@@ -94,15 +94,10 @@ class CallersDeliveries:
             offset=offset,
             count=count,
             org=self._kit.directory.org,
-            hook_ids=await self._seen_hooks(),
+            sight=None if sees_all(self._held) else sight(self._held, self._user.id),
             message_ids=None if wanted.made_by is None else await self._made_by(wanted.made_by),
             reason=wanted.reason,
         )
-
-    async def _seen_hooks(self) -> list[IntegrationId] | None:
-        if sees_all(self._held):
-            return None
-        return [hook.id for hook in await self._kit.hooks.visible(self._user) if isinstance(hook, OutgoingHook)]
 
     async def _made_by(self, hook_id: IntegrationId) -> list[MessageId]:
         requests = await self._kit.store.requests(hook_id, count=KEPT_REQUESTS)

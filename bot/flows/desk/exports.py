@@ -1,13 +1,11 @@
 """Exports for commands: how much there is, and an address at which to take it."""
 
-import asyncio
-
 from bot.flows.desks import Caller, Desk, Kit
 from bot.workspace.downloads import Downloads
+from bot.workspace.exporting import export_pieces
 from handlers.commands.exporting import EXPORTS, ExportDesk
-from handlers.portable.writing import written
 from storage.records.changes import Changes
-from storage.records.integration import Direction, direction
+from storage.records.integration import Direction
 
 
 class Exports:
@@ -19,14 +17,12 @@ class Exports:
         self._downloads = Downloads(kit.store, kit.directory, kit.clock, kit.base_url)
 
     async def size(self, only: Direction | None) -> tuple[int, int]:
-        hooks = [
-            hook
-            for hook in await self._kit.hooks.visible_by_name(self._user)
-            if only is None or direction(hook) is only
-        ]
-        # thousands of hooks take a while to write, and nobody else should wait for it
-        text = await asyncio.to_thread(written, hooks, now=self._kit.clock.now(), masked=True, only=only)
-        return len(hooks), len(text.encode())
+        kit, now = self._kit, self._kit.clock.now()
+        pieces = export_pieces(kit.hooks, kit.directory, self._user, now=now, only=only)
+        size = sum([len(piece.encode()) async for piece in pieces])
+        tally = await kit.store.hook_tally(kit.hooks.seen(self._user), now)
+        counts = {None: tally.incoming + tally.outgoing}
+        return (counts | {Direction.INCOMING: tally.incoming, Direction.OUTGOING: tally.outgoing})[only], size
 
     def prepare(self, only: Direction | None) -> tuple[str, Changes]:
         return self._downloads.prepare(self._user.id, only)

@@ -1,14 +1,25 @@
 """Hooks of both directions for commands: seen, counted and removed with the caller's rights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from bot.flows.desks import Caller, Desk, Kit
 from bot.workspace.stops import Stops
 from handlers.errors import Fault
-from handlers.services import HOOKS, HookDesk, Traffic
+from handlers.permissions import permissions, visible
+from handlers.references import Found
+from handlers.services import HOOKS, HookDesk, HookFilter, Traffic
 from storage.ids import IntegrationId
 from storage.records.changes import Changes
-from storage.records.integration import Direction, Hook, IncomingHook, direction
+from storage.records.integration import (
+    BY_NAME,
+    Direction,
+    Hook,
+    HookField,
+    IncomingHook,
+    WantedHooks,
+    direction,
+)
 from storage.records.queue import Counts
 
 RECENT = 10
@@ -22,8 +33,39 @@ class Hooks:
         self._kit = kit
         self._user = caller.user
 
-    async def hooks(self, way: Direction | None = None) -> Sequence[Hook]:
-        return await self._kit.hooks.visible_by_name(self._user, way)
+    async def page(self, wanted: HookFilter, *, offset: int, count: int) -> tuple[Sequence[Hook], int]:
+        equal = list[tuple[HookField, str | bool]]()
+        if wanted.way is not None:
+            equal.append((HookField.DIRECTION, wanted.way))
+        if wanted.mine:
+            equal.append((HookField.MAKER, self._user.id))
+        narrowed = replace(
+            self._seen,
+            equal=tuple(equal),
+            channels=wanted.channels,
+            silent_at=self._kit.clock.now() if wanted.silent else None,
+        )
+        return await self._kit.store.hook_page(narrowed, offset=offset, count=count)
+
+    async def find(self, reference: str, way: Direction | None = None) -> Found[Hook]:
+        return await self._kit.hooks.find(self._user, reference, way)
+
+    async def near(self, word: str, way: Direction | None = None) -> Sequence[str]:
+        return await self._kit.hooks.near(self._user, word, way)
+
+    async def has_namesake(self, hook: Hook) -> bool:
+        named = replace(self._seen, equal=((HookField.FOLDED, hook.name.casefold()),))
+        return any(each.id != hook.id for each in await self._kit.store.hook_outlines(named, count=2))
+
+    async def these(self, hook_ids: Collection[IntegrationId]) -> Sequence[Hook]:
+        found = [await self._kit.directory.hook(hook_id) for hook_id in hook_ids]
+        held = permissions(self._user)
+        seen = [hook for hook in found if hook is not None and visible(held, self._user.id, hook)]
+        return sorted(seen, key=lambda hook: (hook.name.casefold(), hook.id))
+
+    @property
+    def _seen(self) -> WantedHooks:
+        return self._kit.hooks.seen(self._user, order=BY_NAME)
 
     async def traffic(self, hook_ids: Sequence[IntegrationId]) -> Mapping[IntegrationId, Traffic]:
         found = await self._kit.store.passed(hook_ids, RECENT)

@@ -4,6 +4,10 @@ from importlib.metadata import version
 
 from bot.flows.desks import Caller, Desk, Kit
 from handlers.services import STATUS, StatusDesk, StatusFacts
+from storage.records.integration import BY_NAME
+
+MOST_FAILING = 50
+"""Failing hooks that are named; of more only their number is told."""
 
 
 class Status:
@@ -15,10 +19,17 @@ class Status:
 
     async def status(self) -> StatusFacts:
         store = self._kit.store
-        last = await store.passed([hook.id for hook in await self._kit.hooks.visible(self._user)], 1)
-        failing = frozenset(hook_id for hook_id, passed in last.items() if passed.failures)
+        seen = self._kit.hooks.seen(self._user, order=BY_NAME)
+        failing, count = await store.hooks_failing(seen, count=MOST_FAILING)
         chats = await store.workspaces(self._kit.directory.org)
-        return StatusFacts(version("patchbay"), await store.counts(), failing, tuple(chat.name for chat in chats))
+        return StatusFacts(
+            version=version("patchbay"),
+            counts=await store.counts(),
+            hooks=await store.hook_tally(seen, self._kit.clock.now()),
+            failing=tuple(failing),
+            failing_count=count,
+            workspaces=tuple(chat.name for chat in chats),
+        )
 
 
 def _make(kit: Kit, caller: Caller) -> StatusDesk:

@@ -13,7 +13,7 @@ from storage.records.integration import Hook, PreviousCalls, PreviousToken, Sign
 from storage.records.room import RoomKind
 from tests.contracts.store.engine import SqliteEngine
 from tests.contracts.store.units import dedup
-from tests.records import ANN, NOON, ORG, incoming, outgoing, room, user
+from tests.records import ANN, NOON, ORG, hooks_in, incoming, outgoing, room, user
 
 FULL_INCOMING = incoming(
     enabled=False, channels=("#general", "@ann"), alias="CI", avatar="https://x.test/a.png", emoji=":rocket:",
@@ -44,7 +44,7 @@ async def test_a_hook_comes_back_as_it_was_written(store: Store, hook: Hook) -> 
     changed = replace(hook, name="other", version=hook.version + 1, enabled=not hook.enabled, token="new")
     await store.commit(Changes(put_hooks=(changed,)))
     assert await store.hook(hook.id) == changed
-    assert await store.hooks(ORG) == [changed]
+    assert await hooks_in(store) == [changed]
 
 
 async def test_a_change_made_on_old_knowledge_is_refused(store: Store) -> None:
@@ -74,11 +74,11 @@ async def test_a_list_is_as_new_as_its_hooks(store: Store, engine: SqliteEngine)
     beside = engine.open(serving=False)
     for changes, expected in steps:
         await (beside if elsewhere in changes.put_hooks else store).commit(changes)
-        assert await store.hooks(ORG) == expected
+        assert await hooks_in(store) == expected
         assert [await store.hook(hook.id) for hook in expected] == expected
     await store.commit(Changes(drop_hooks=(one.id,)))
     await store.commit(Changes(new_hooks=(again,)))  # nobody looked in between
-    assert await store.hooks(ORG) == [again, other]
+    assert await hooks_in(store) == [again, other]
     await beside.close()
 
 
@@ -133,14 +133,14 @@ async def test_another_organisation_is_not_listed(store: Store) -> None:
     their_room = room(id=RoomId("R9"), org_id=other, name="theirs", kind=RoomKind.PRIVATE)
     their_hook = incoming(id=IntegrationId("65e2f0b72dd9f928ada3e4ff"), org_id=other)
     await store.commit(Changes(new_users=(theirs,), new_rooms=(their_room,), new_hooks=(their_hook, incoming())))
-    assert (await store.users(other), await store.rooms(other), await store.hooks(other)) == (
+    assert (await store.users(other), await store.rooms(other), await hooks_in(store, other)) == (
         [theirs],
         [their_room],
         [their_hook],
     )
     assert theirs not in await store.users(ORG)
     assert await store.rooms(ORG) == [room()]
-    assert await store.hooks(ORG) == [incoming()]
+    assert await hooks_in(store) == [incoming()]
     assert await store.organisation() == ORG
 
 

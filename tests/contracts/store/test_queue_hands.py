@@ -10,13 +10,16 @@ from storage.ports import Store
 from storage.records.audit import AuditFilter, AuditRow
 from storage.records.changes import Changes, Fact
 from storage.records.delivery import DeliveryState, NewDelivery
+from storage.records.integration import Direction, Sight
 from storage.records.pending import PendingKey, PendingKind
 from tests.clock import ManualClock
 from tests.contracts.store.units import claim, event, queue_up, settle, texts
 from tests.records import NOON, ORG, message, outgoing
 
 ONE = outgoing()
-TWO = outgoing(id=IntegrationId("65e2f0b72dd9f928ada3e4ff"), urls=("https://a.test/1",))
+TWO = outgoing(
+    id=IntegrationId("65e2f0b72dd9f928ada3e4ff"), urls=("https://a.test/1",), created_by=(UserId("maker"), "mia")
+)
 ORDERED = outgoing(ordered=True)
 AUDIT = AuditRow(
     id="a1",
@@ -136,9 +139,10 @@ async def test_deliveries_are_sifted(store: Store, clock: ManualClock) -> None:
         assert len(found) == total
         return [one.id for one in found]
 
-    assert await ids(hook_ids=[ONE.id, TWO.id]) == [third, second, first]
-    assert await ids(hook_ids=[TWO.id]) == [third]
-    assert await ids(hook_ids=[]) == []
+    everything, mine = frozenset({Direction.OUTGOING}), UserId("maker")
+    assert await ids(sight=Sight(user_id=mine, all_of=everything)) == [third, second, first]
+    assert await ids(sight=Sight(user_id=mine, own_of=everything)) == [third]
+    assert await ids(sight=Sight(user_id=mine, own_of=frozenset({Direction.INCOMING}))) == []
     assert await ids(org=ORG) == [third, second, first]
     assert await ids(org=OrgId("other")) == []
     assert await ids(reason="ANSWERED 4") == [first]

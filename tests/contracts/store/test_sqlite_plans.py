@@ -10,6 +10,7 @@ import pytest
 from storage.clock import Millis
 from storage.ids import OrgId, UserId
 from storage.records.audit import AuditFilter
+from storage.records.integration import Direction, Sight
 from storage.records.pending import PendingKind
 from storage.sqlite import audits, connected, history, message_retention, pendings, reads
 from storage.vault import Vault
@@ -17,6 +18,7 @@ from tests.contracts.store.engine import SqliteEngine
 
 VAULT = Vault([bytes(32)], b"lookup")
 ORG = OrgId("o")
+SIGHT = Sight(user_id=UserId("u"), own_of=frozenset(Direction))
 
 
 class Explaining(sqlite3.Connection):
@@ -48,7 +50,7 @@ QUESTIONS: dict[str, Callable[[sqlite3.Connection], object]] = {
     "an event's deliveries": lambda file: history.deliveries_of(file, 1),
     "a hook's deliveries": lambda file: history.deliveries(file, history.Wanted("h"), 0, 10),
     "a hook's dead letters": lambda file: history.deliveries(file, history.Wanted("h", "dead"), 0, 10),
-    "some hooks' deliveries": lambda file: history.deliveries(file, history.Wanted(hook_ids=["h", "i"]), 0, 10),
+    "some hooks' deliveries": lambda file: history.deliveries(file, history.Wanted(org="o", sight=SIGHT), 0, 10),
     "what messages caused": lambda file: history.deliveries(file, history.Wanted(message_ids=["m"]), 0, 10),
     "deliveries since": lambda file: history.deliveries(file, history.Wanted(since=1), 0, 10),
     "calls by an old token": lambda file: reads.previous_calls(file, [("h", b"x")]),
