@@ -592,6 +592,45 @@ async def test_most_subscriptions(server: Server) -> None:
         assert (await bot.hear("stream-room-messages", "GENERAL"))["msg"] == "ready"
 
 
+async def test_each_connection_hears_an_event_once(server: Server) -> None:
+    """However often a connection has subscribed to a topic, a message costs it one frame, until the last one ends."""
+    async with connecting(server, server.owner) as bot:
+        for _ in range(3):
+            assert (await bot.hear("stream-room-messages", "GENERAL"))["msg"] == "ready"
+        for number in range(2):
+            await server.post("chat.postMessage", {"channel": "#general", "text": f"once {number}"})
+            assert await bot.text() == f"once {number}"
+            await bot.send(msg="unsub", id=f"s{number + 2}")
+            assert (await bot.answer(f"s{number + 2}"))["msg"] == "nosub"
+        await server.post("chat.postMessage", {"channel": "#general", "text": "last"})
+        assert await bot.text() == "last"
+
+
+async def test_most_connections_of_a_user(server: Server) -> None:
+    """One user is logged in on so many connections at most; one that closes or logs out lets another in."""
+    other = await server.user("other")
+    async with (
+        door(server, Limits(connections=2)) as url,
+        connecting(server, other, url),
+        connecting(server, server.owner, url),
+        connecting(server, None, url) as third,
+    ):
+        async with connecting(server, server.owner, url):
+            fault = await third.fault("login", {"resume": server.owner["X-Auth-Token"]})
+            assert fault.endswith("[error-too-many-connections]")
+        await _admitted(third, server.owner)
+        await third.call("logout")
+        async with connecting(server, await server.login("owner"), url):
+            pass
+
+
+async def _admitted(bot: Bot, who: Headers) -> None:
+    """Log in as soon as the server has noticed that another connection is closed."""
+    async with asyncio.timeout(10):
+        while "error" in await bot.ask("login", {"resume": who["X-Auth-Token"]}):
+            pass
+
+
 async def test_rate_limit(tmp_path: Path) -> None:
     """Calls and subscriptions count against the limit of REST, for each user; pings do not."""
     async with serving(tmp_path, api_rate_per_minute=3) as server, connecting(server, server.owner) as bot:

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from bot.api.realtime import protocol
+from bot.api.realtime.crowd import Crowd
 from bot.api.realtime.session import SESSION_ENDED, Ending, Limits, Session
 from bot.api.realtime.streams import Streams
 from bot.services import Services
@@ -26,7 +27,13 @@ class Connection:
     """A socket and its session: one task reads and handles frames, another one writes."""
 
     def __init__(
-        self, services: Services, streams: Streams, limit: RateLimit, limits: Limits, request: web.Request
+        self,
+        services: Services,
+        streams: Streams,
+        crowd: Crowd,
+        limit: RateLimit,
+        limits: Limits,
+        request: web.Request,
     ) -> None:
         self._request = request
         self._limits = limits
@@ -40,7 +47,7 @@ class Connection:
         self._ending: Ending | None = None
         self._abort: asyncio.TimerHandle | None = None
         address = counted_address(request, services.settings.trusted_proxies)
-        self.session = Session(services, streams, limit, limits, address=address, end=self.end)
+        self.session = Session(services, streams, crowd, limit, limits, address=address, end=self.end)
 
     async def serve(self) -> web.WebSocketResponse:
         """Run the connection to its end."""
@@ -104,6 +111,7 @@ class Realtime:
         self._limits = limits or Limits()
         self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
         self._streams = Streams(services, self._recheck)
+        self._crowd = Crowd(self._limits.connections)
         self._connections: set[Connection] = set()
         self._feed: asyncio.Task[None] | None = None
 
@@ -145,7 +153,7 @@ class Realtime:
                 await connection.session.caller()
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        connection = Connection(self._services, self._streams, self._limit, self._limits, request)
+        connection = Connection(self._services, self._streams, self._crowd, self._limit, self._limits, request)
         self._connections.add(connection)
         if self._feed is None:  # without connections nobody is owed any event
             self._feed = asyncio.create_task(self._streams.run())

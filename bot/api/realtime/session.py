@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from bot.api.realtime import protocol
+from bot.api.realtime.crowd import Crowd
 from bot.api.realtime.methods import METHODS, MethodCall
 from bot.api.realtime.outbox import Outbox
 from bot.api.realtime.protocol import Connect, Method, Ping, Pong, Sub, Unreadable, Unsub
@@ -33,6 +34,8 @@ class Limits:
 
     login_s: float = 10.0
     subscriptions: int = 100
+    connections: int = 50
+    """Of one user, logged in."""
     frame_bytes: int = 64 * 1024
     pending_frames: int = 1_000
     pending_bytes: int = 4 << 20
@@ -60,6 +63,7 @@ class Session:
         self,
         services: Services,
         streams: Streams,
+        crowd: Crowd,
         limit: RateLimit,
         limits: Limits,
         *,
@@ -68,6 +72,7 @@ class Session:
     ) -> None:
         self._services = services
         self._streams = streams
+        self._crowd = crowd
         self._limit = limit
         self._limits = limits
         self._address = address
@@ -99,10 +104,14 @@ class Session:
 
     def close(self) -> None:
         """Give up everything the connection holds."""
+        if self._closed:
+            return
         self._closed = True
         self._deadline.cancel()
         self.outbox.finish()
         self._unsubscribe_all()
+        if self.user_id is not None:
+            self._crowd.leave(self.user_id)
 
     async def receive(self, text: str) -> None:
         """Handle one frame."""
@@ -175,20 +184,35 @@ class Session:
         session = await self._services.accounts.login(credentials, self._address)
         if isinstance(session, LoginFailure):
             return session
-        self._deadline.cancel()
-        self._unsubscribe_all()
-        self.user_id, self._token = session.user.id, session.token
-        expires = {} if session.expires_at is None else {"tokenExpires": protocol.date(session.expires_at)}
         kind = "resume" if isinstance(credentials, ResumeLogin) else "password"
+        if not self._become(session.user.id):
+            if kind == "password":
+                await self._services.accounts.logout(session.token)  # made a moment ago, for nothing
+            text = f"You are logged in on {self._crowd.most} connections, the most there may be; close one first."
+            return Fault(text, "error-too-many-connections")
+        self._deadline.cancel()
+        self._token = session.token
+        expires = {} if session.expires_at is None else {"tokenExpires": protocol.date(session.expires_at)}
         return {"id": session.user.id, "token": session.token, **expires, "type": kind}
 
     async def _logout(self) -> None:
-        token, self._token, self.user_id = self._token, "", None
-        self._unsubscribe_all()
+        token, self._token = self._token, ""
+        self._become(None)
         self._deadline.cancel()
         self._deadline = self._start_deadline()
         if token:
             await self._services.accounts.logout(token)
+
+    def _become(self, user_id: UserId | None) -> bool:
+        """Let another user or nobody be logged in; False when that user has too many connections, then nobody is."""
+        if self._closed:
+            return False
+        self._unsubscribe_all()
+        if self.user_id is not None:
+            self._crowd.leave(self.user_id)
+        entered = user_id is None or self._crowd.enter(user_id)
+        self.user_id = user_id if entered else None
+        return entered
 
     # --- subscriptions ------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import structlog
 from bot.api.realtime.protocol import MOST_NAME, changed, with_dates
 from bot.api.rocketchat.shapes import rooms_json
 from bot.services import Services
+from bot.slices import Slices
 from bot.workspace.ephemeral import Ephemeral
 from bot.workspace.posting import NOT_ALLOWED
 from bot.workspace.stream import Lagged
@@ -54,12 +55,19 @@ class Listener(Protocol):
     def send(self, frame: str) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Subscribed:
     """One subscription of one connection."""
 
     listener: Listener
     topic: Topic
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """What one connection holds of a topic: it hears each event once, however often it has subscribed to it."""
+
+    subscriptions: int = 0
     leave: Callable[[], None] | None = None
     """Ends the ephemeral messages of a user's own answers, which come from elsewhere."""
 
@@ -70,7 +78,7 @@ class Streams:
     def __init__(self, services: Services, recheck: Callable[[UserId], Awaitable[None]]) -> None:
         self._services = services
         self._recheck = recheck
-        self._topics: dict[Topic, set[Subscribed]] = {}
+        self._topics: dict[Topic, dict[Listener, _Hearing]] = {}
         self._last: EventSeq | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -83,21 +91,26 @@ class Streams:
         topic = Topic(stream, event)
         if not await self._may_hear(user, topic):
             return NOT_ALLOWED
+        hearing = self._topics.setdefault(topic, {}).setdefault(listener, _Hearing())
+        hearing.subscriptions += 1
         subscribed = Subscribed(listener, topic)
-        self._topics.setdefault(topic, set()).add(subscribed)
-        if topic == _answers(user.id):
+        if topic == _answers(user.id) and hearing.leave is None:
             heard = partial(self._ephemeral, subscribed)
-            subscribed.leave = self._services.commands.ephemeral.subscribe(user.id, heard)
+            hearing.leave = self._services.commands.ephemeral.subscribe(user.id, heard)
         return subscribed
 
     def unsubscribe(self, subscribed: Subscribed) -> None:
         """Remove a subscription."""
-        if subscribed.leave is not None:
-            subscribed.leave()
-        others = self._topics.get(subscribed.topic, set())
-        others.discard(subscribed)
-        if not others:
-            self._topics.pop(subscribed.topic, None)
+        listeners = self._topics[subscribed.topic]
+        hearing = listeners[subscribed.listener]
+        hearing.subscriptions -= 1
+        if hearing.subscriptions:
+            return
+        if hearing.leave is not None:
+            hearing.leave()
+        del listeners[subscribed.listener]
+        if not listeners:
+            del self._topics[subscribed.topic]
 
     async def run(self) -> None:
         """Pass on the workspace's events from now on, until cancelled; after falling behind go on where it was left."""
@@ -137,7 +150,8 @@ class Streams:
     def _ephemeral(self, subscribed: Subscribed, message: Ephemeral) -> None:
         """Send an answer only its caller reads (decision 57)."""
         frame = changed(*subscribed.topic, [with_dates(message)])
-        task = asyncio.create_task(self._guarded(self._judged(subscribed, frame), "notice"))
+        judged = self._judged(subscribed.listener, subscribed.topic, frame)
+        task = asyncio.create_task(self._guarded(judged, "notice"))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
@@ -195,11 +209,13 @@ class Streams:
             return
         message = message or with_dates(drawn(body["message"]))
         frames = {inside: changed(*mine, [message, _standing(room, participant=inside)]) for inside in (True, False)}
-        for one in self._hearing(mine):
-            user = await one.listener.caller()
+        slices = Slices()
+        for listener in self._hearing(mine):
+            await slices.rest()
+            user = await listener.caller()
             if user and await self._services.posting.may_enter(room, user):
                 inside = await self._services.directory.member(room.id, user.id) is not None
-                self._hand(one, frames[inside])
+                self._hand(listener, mine, frames[inside])
 
     async def _room(self, room_id: RoomId, what: str, users: Sequence[UserId]) -> None:
         topics = [topic for user_id in users if (topic := _rooms_changed(user_id)) in self._topics]
@@ -218,24 +234,25 @@ class Streams:
     ) -> None:
         """Send an event to everyone who may hear it; with `room`, to those only who may enter it."""
         hearing = self._hearing(topic)
-        frame = changed(*topic, args) if hearing else ""
-        for one in hearing:
-            if one.listener is not besides:
-                await self._judged(one, frame, room)
+        frame, slices = changed(*topic, args) if hearing else "", Slices()
+        for listener in hearing:
+            await slices.rest()
+            if listener is not besides:
+                await self._judged(listener, topic, frame, room)
 
-    async def _judged(self, one: Subscribed, frame: str, room: Room | None = None) -> None:
-        user = await one.listener.caller()
-        if user is None or not await self._may_hear(user, one.topic):
+    async def _judged(self, listener: Listener, topic: Topic, frame: str, room: Room | None = None) -> None:
+        user = await listener.caller()
+        if user is None or not await self._may_hear(user, topic):
             return
         if room is None or await self._services.posting.may_enter(room, user):
-            self._hand(one, frame)
+            self._hand(listener, topic, frame)
 
-    def _hearing(self, topic: Topic) -> tuple[Subscribed, ...]:
+    def _hearing(self, topic: Topic) -> tuple[Listener, ...]:
         return tuple(self._topics.get(topic, ()))
 
-    def _hand(self, one: Subscribed, frame: str) -> None:
-        if one in self._topics.get(one.topic, ()):  # it may have ended while its rights were looked up
-            one.listener.send(frame)
+    def _hand(self, listener: Listener, topic: Topic, frame: str) -> None:
+        if listener in self._topics.get(topic, ()):  # it may have ended while its rights were looked up
+            listener.send(frame)
 
 
 def _rooms_changed(user_id: UserId) -> Topic:
