@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
+import msgspec
+
 from handlers.command import Answer, Mark
 from handlers.line import Problem, Span
 from storage.clock import Millis
@@ -47,7 +49,11 @@ def not_done(problem: Problem, *, line: str, root: str, secret_flags: Sequence[s
 def as_json(answer: Answer) -> str:
     """Write an answer as a block of JSON, for `--json`."""
     data = {"outcome": answer.mark.value, "code": answer.code, "data": answer.data}
-    text = json.dumps(data, ensure_ascii=False, indent=1).replace("`", "\\u0060")  # a backtick would end the block
+    try:
+        text = msgspec.json.format(json.dumps(data, ensure_ascii=False), indent=1)
+    except UnicodeEncodeError:  # half a surrogate pair
+        text = msgspec.json.format(json.dumps(data), indent=1)
+    text = text.replace("`", "\\u0060")  # a backtick would end the block
     return f"```\n{text}\n```"
 
 

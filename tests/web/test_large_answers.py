@@ -104,6 +104,18 @@ async def _result(socket: aiohttp.ClientWebSocketResponse, wanted: str) -> str:
     raise AssertionError("the socket was closed")
 
 
+async def test_a_large_body_is_not_read_out(server: Server) -> None:
+    """`why` names the size of a body that would fill an answer, and shows a small one."""
+    for more, shown in (([1] * 40_000, "bytes; up to 65,536 are shown"), ([1], '"more"')):
+        async with server.http.post(server.hook, json={"text": "hello", "more": more}) as response:
+            assert response.status == 200
+        said = (await server.room_messages())[0]["_id"]
+        body = {"command": "hook", "params": f"why {said} --json", "roomId": "GENERAL"}
+        result = (await server.post("commands.run", body))["result"]
+        assert shown in result
+        assert len(result) < 5_000
+
+
 async def test_items_are_asked_for_only_while_there_is_room() -> None:
     """Who brings the items is stopped at the bound; an item larger than the bound still comes alone."""
     asked = 0

@@ -7,6 +7,7 @@ from functools import partial
 from bot.api.rocketchat import shapes
 from bot.api.rocketchat.calls import ApiRequest, Call, Reply, get, listing, post, texts
 from bot.api.rocketchat.shapes import hook_reference, stopped_json
+from bot.lists import Listed, encoded, in_order
 from bot.services import Services
 from bot.workspace.user_fields import Roles, read_roles
 from bot.workspace.users import Changed, NewUser, UserUpdate
@@ -118,18 +119,17 @@ async def regenerate_token(services: Services, request: ApiRequest) -> Reply:
 
 async def list_tokens(services: Services, request: ApiRequest) -> Reply:
     """List one's own personal access tokens by name and last characters."""
-    tokens = await services.accounts.personal_tokens(request.user)
-    return {
-        "tokens": [
-            {
-                "name": token.name,
-                "createdAt": iso(token.created_at),
-                "lastTokenPart": token.last_part,
-                "bypassTwoFactor": False,
-            }
-            for token in tokens
-        ]
-    }
+    shown = (
+        {
+            "name": token.name,
+            "createdAt": iso(token.created_at),
+            "lastTokenPart": token.last_part,
+            "bypassTwoFactor": False,
+        }
+        for token in await services.accounts.personal_tokens(request.user)
+    )
+    pieces, cut = await encoded(in_order(shown))
+    return Listed("tokens", pieces, {"truncated": True} if cut else {})
 
 
 async def remove_token(services: Services, request: ApiRequest) -> Reply:
@@ -187,6 +187,6 @@ CALLS: tuple[Call, ...] = (
     post("users.setActiveStatus", set_active_status, schema=_ACTIVE),
     post("users.generatePersonalAccessToken", generate_token),
     post("users.regeneratePersonalAccessToken", regenerate_token),
-    get("users.getPersonalAccessTokens", list_tokens),
+    listing("users.getPersonalAccessTokens", list_tokens),
     post("users.removePersonalAccessToken", remove_token),
 )

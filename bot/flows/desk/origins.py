@@ -1,5 +1,6 @@
 """Where messages come from: followed back from a message to request or call, and on to its deliveries."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -24,6 +25,10 @@ from storage.records.user import Role
 _FORMATTERS: Final = available()
 _PLACES: Final = {RoomKind.PUBLIC: "channel", RoomKind.PRIVATE: "group", RoomKind.DIRECT: "direct"}
 """How clients write the kind of a room in links."""
+
+
+LONGEST_SHOWN: Final = 64 * 1024
+"""Bytes of a body that are shown in an answer; to look for secrets in a megabyte takes seconds."""
 
 
 class Origins:
@@ -82,14 +87,15 @@ class Origins:
             return origin
         content_type = next((value for name, value in request.headers if name.lower() == "content-type"), None)
         coding = ",".join(value for name, value in request.headers if name.lower() == "content-encoding")
-        body = decompress(request.body, coding, self._kit.max_body)
         known = [secret for secret in (hook.token, hook.secret) if secret]
-        return replace(
-            origin,
-            request=request,
-            shape=_shape(hook, content_type, body),
-            body=_shown(content_type, body, known) if origin.sees_history else None,
-        )
+
+        def read() -> tuple[str | None, object]:
+            body = decompress(request.body, coding, self._kit.max_body)
+            return _shape(hook, content_type, body), _shown(content_type, body, known)
+
+        # it may be a megabyte, and nobody else should wait until it is read
+        shape, body = await asyncio.to_thread(read)
+        return replace(origin, request=request, shape=shape, body=body if origin.sees_history else None)
 
     async def _with_call(self, origin: Origin) -> Origin:
         call = await self._store.attempt_posting(origin.message.id)
@@ -143,7 +149,11 @@ def _shape(hook: IncomingHook, content_type: str | None, body: bytes | BodyFault
 
 
 def _shown(content_type: str | None, body: bytes | BodyFault, known: Sequence[str]) -> object:
-    return f"(not shown: {body.text})" if isinstance(body, BodyFault) else masked_body(content_type, body, known)
+    if isinstance(body, BodyFault):
+        return f"(not shown: {body.text})"
+    if len(body) > LONGEST_SHOWN:
+        return f"({len(body):,} bytes; up to {LONGEST_SHOWN:,} are shown)"
+    return masked_body(content_type, body, known)
 
 
 def _room_name(room: Room) -> str:
