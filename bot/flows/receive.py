@@ -16,7 +16,7 @@ from handlers.errors import Fault
 from handlers.formatter import Formatter
 from handlers.message import Defaults, DraftFault, names_destination, read_draft
 from handlers.outgoing import hops as hop_count
-from handlers.signing.verdict import Verdict as SignatureVerdict
+from handlers.signing.incoming import Checked
 from storage.clock import Clock
 from storage.ids import timed_id
 from storage.ports import Ledger
@@ -44,8 +44,8 @@ class Received(Struct, frozen=True, gc=False):
     headers: Mapping[str, str]
     """Found whatever their case; repeated ones are all among its items."""
     raw: bytes
-    signature: SignatureVerdict | None = None
-    """What its check found; None when the hook asks for none."""
+    checked: Checked | None = None
+    """What the check of its signature found; None when the hook asks for none."""
     previous_token: bytes | None = None
     """The hash of the hook's token of before the last rotation, when the request named that."""
 
@@ -102,7 +102,8 @@ class Receive:
         if is_muted(hook, self._clock.now()):
             return await self._muted(hook, received)
         started = self._clock.monotonic()
-        key = self._dedup_key(hook, received)
+        sent_id = _sent_id(hook, received)
+        key, proof = _keys(hook, received, sent_id)
         prepared: Prepared | None = None
         # as the original: also [], "", 0 and false are nothing to post, unless a script may fill them
         if body is None or (not body and not hook.script_enabled):
@@ -122,9 +123,9 @@ class Receive:
         dedup = None
         if key is not None:
             digest = hashlib.blake2b(received.raw, digest_size=16).digest()
-            dedup = Dedup(integration_id=hook.id, key=key, body_hash=digest, at=self._clock.now())
+            dedup = Dedup(integration_id=hook.id, key=key, proof=proof, body_hash=digest, at=self._clock.now())
         took = self._clock.monotonic() - started
-        request = self._request(hook, received, result, 200, dedup_key=key, took=took)
+        request = self._request(hook, received, result, 200, dedup_key=None if key is None else sent_id, took=took)
         if prepared is None:
             changes = Changes(dedup=dedup, request=request, previous_call=self._previous_call(hook, received))
         else:
@@ -201,13 +202,6 @@ class Receive:
         prepared = await self._posting.prepare(draft, poster, destinations, hook=hook, hops=hops)
         return _Refusal(prepared, destinations) if isinstance(prepared, Fault) else prepared
 
-    @staticmethod
-    def _dedup_key(hook: IncomingHook, received: Received) -> str | None:
-        if hook.dedup == "off":
-            return None
-        names = DEDUP_HEADERS if hook.dedup == "standard" else (hook.dedup.lower(),)
-        return next((value for name in names if (value := received.headers.get(name))), None)
-
     def _previous_call(self, hook: IncomingHook, received: Received) -> PreviousCall | None:
         if received.previous_token is None:
             return None
@@ -239,9 +233,38 @@ class Receive:
             message_ids=result.message_ids,
             dedup_key=None if dedup_key is None else dedup_key[:255],
             duration_us=round(took * 1_000_000),
-            signature=None if received.signature is None else received.signature.value,
+            signature=None if received.checked is None else received.checked.verdict.value,
             previous_token=received.previous_token is not None,
         )
+
+
+def _sent_id(hook: IncomingHook, received: Received) -> str | None:
+    """Return the id a sender gave its request, where the hook looks for one."""
+    if hook.dedup == "off":
+        return None
+    names = DEDUP_HEADERS if hook.dedup == "standard" else (hook.dedup.lower(),)
+    return next((value for name in names if (value := received.headers.get(name))), None)
+
+
+def _keys(hook: IncomingHook, received: Received, sent_id: str | None) -> tuple[str | None, str | None]:
+    """Return what a request may be accepted by once: the sender's id, and what its signature proves.
+
+    A signed request that was overheard must not be posted again, whatever the hook does about duplicates. Where the
+    signature covers the id it is the same thing twice. The hub header covers the body alone, so that an honest sender
+    may sign two alike: there an id tells them apart, and without one the signature itself is the id.
+    """
+    checked = received.checked
+    if checked is None or checked.proof is None:
+        return sent_id, None
+    if checked.signs_id:
+        covered = sent_id is not None and sent_id == received.headers.get(DEDUP_HEADERS[0])
+        proof = None if covered else checked.proof
+    elif sent_id is not None:
+        proof = None
+    else:
+        told_apart = next((value for name in DEDUP_HEADERS if (value := received.headers.get(name))), "")
+        proof = f"{checked.proof} {told_apart}"
+    return (proof, None) if sent_id is None else (sent_id, proof)
 
 
 def kept_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -103,7 +103,7 @@ class HookRoutes:
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
         received = self._received(request, hook, token, raw)
-        if received.signature is not None:
+        if received.checked is not None:
             refused = await self._signature_refused(hook, received)
             if refused is not None:
                 return refused
@@ -136,16 +136,16 @@ class HookRoutes:
         return self._ready.success(request, left) if result.error is None else failure(result.error, headers=left)
 
     def _received(self, request: web.BaseRequest, hook: IncomingHook, token: str, raw: RawBody) -> Received:
-        signature = previous = None
+        checked = previous = None
         if hook.secret is not None:
-            signature = verify_incoming(hook.secret, request.headers.items(), raw.raw, self._clock.now() / 1000)
+            checked = verify_incoming(hook.secret, request.headers.items(), raw.raw, self._clock.now() / 1000)
         if hook.previous_token is not None and token != hook.token:
             previous = hook.previous_token.hash
-        return Received(request.method, request.headers, raw.raw, signature, previous)
+        return Received(request.method, request.headers, raw.raw, checked, previous)
 
     async def _signature_refused(self, hook: IncomingHook, received: Received) -> web.Response | None:
         """Refuse a wrong signature where the hook asks for one (decision 36); None when the request may go on."""
-        verdict = received.signature
+        verdict = None if received.checked is None else received.checked.verdict
         if verdict is None or verdict.ok:
             return None
         return await self._turned_away(hook, received, INVALID_SIGNATURE, 401, f"{INVALID_SIGNATURE}: {verdict.value}")

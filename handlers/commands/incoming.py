@@ -35,7 +35,7 @@ def _facts(hook: Hook) -> list[tuple[str, str]]:
 def _duplicates(hook: IncomingHook) -> str:
     """Say by which header a request that comes again is told (decision 37)."""
     if hook.dedup == "off":
-        return "posted again"
+        return "posted again, but for copies of a signed request" if hook.secret else "posted again"
     by = "webhook-id, X-GitHub-Delivery or Idempotency-Key" if hook.dedup == "standard" else hook.dedup
     return f"dropped, told by {by}"
 

@@ -17,6 +17,7 @@ from handlers.masking import masked_headers
 from handlers.outgoing import steps
 from handlers.outgoing.history import shown_error
 from handlers.services import Need
+from handlers.signing.verdict import Verdict as Signature
 from handlers.slots import Argument
 from handlers.values import ValueType
 from storage.clock import Millis
@@ -213,6 +214,8 @@ def _shape(origin: Origin) -> str:
 def _dedup(request: HookRequest, hook: Hook | None) -> str:
     if request.dedup_key is not None:
         return "the first with its id; a repeat is not posted"
+    if request.signature == Signature.VALID:
+        return "a copy of what was signed is not posted"
     if isinstance(hook, IncomingHook) and hook.dedup == "off":
         return "not looked for, this hook has it switched off"
     return "it carried no id, so a repeat would be posted again"

@@ -39,6 +39,8 @@ class Dedup(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
 
     integration_id: IntegrationId
     key: str
+    proof: str | None = None
+    """A second one, made of what the sender signed: either of them used before makes it a repetition."""
     body_hash: bytes
     at: Millis
 

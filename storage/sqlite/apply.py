@@ -120,9 +120,9 @@ class Applier:
         asked = [(place, unit.dedup) for place, unit in enumerate(units) if unit.dedup and results[place] is None]
         first = self._use_ids(connection, [dedup for _, dedup in asked])
         for place, dedup in asked:
-            key = dedup_digest(dedup.integration_id, dedup.key)
-            if key in first:
-                first.discard(key)
+            keys = _digests(dedup)
+            if first.issuperset(keys):
+                first.difference_update(keys)
             else:
                 results[place] = Committed(duplicate=True)
         return results
@@ -134,7 +134,7 @@ class Applier:
     @staticmethod
     def _use_ids(connection: sqlite3.Connection, dedups: Sequence[Dedup]) -> set[bytes]:
         """Write the ids of requests; returns those that were not there yet."""
-        keys = [(dedup_digest(dedup.integration_id, dedup.key), dedup.body_hash, dedup.at) for dedup in dedups]
+        keys = [(key, dedup.body_hash, dedup.at) for dedup in dedups for key in _digests(dedup)]
         return {row[0] for row in insert_rows(connection, _DEDUPS, keys, "ON CONFLICT DO NOTHING RETURNING key")}
 
     # --- records ------------------------------------------------------------------------------------
@@ -413,6 +413,11 @@ def _places(hook: Hook) -> set[tuple[str, bool]]:
 def dedup_digest(hook_id: IntegrationId, key: str) -> bytes:
     """Return the fixed-size form a sender's request id is stored in, however long it is; ids count per hook."""
     return hashlib.blake2b(f"{hook_id} {key}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _digests(dedup: Dedup) -> list[bytes]:
+    sent = [dedup.key] if dedup.proof is None else [dedup.key, dedup.proof]
+    return [dedup_digest(dedup.integration_id, key) for key in sent]
 
 
 def _posted(unit: Changes, committed: Committed | None) -> dict[MessageId, EventSeq]:

@@ -46,7 +46,7 @@ def test_shared_standard_webhooks_vectors_verify_and_are_what_we_make() -> None:
         body, at = vector["body"].encode(), int(vector["timestamp"])
         sent = sign([key_of(vector["secret"])], message_id=vector["id"], timestamp=at, body=body)
         assert sent[vector["header"]] == vector["value"]
-        assert verify_incoming(vector["secret"], sent.items(), body, at) is Verdict.VALID
+        assert verify_incoming(vector["secret"], sent.items(), body, at).verdict is Verdict.VALID
 
 
 def test_shared_github_vector_verifies() -> None:
@@ -55,7 +55,7 @@ def test_shared_github_vector_verifies() -> None:
     assert found
     for vector in found:
         pairs = [(vector["header"], vector["value"])]
-        assert verify_incoming(vector["secret"], pairs, vector["body"].encode(), NOW) is Verdict.VALID
+        assert verify_incoming(vector["secret"], pairs, vector["body"].encode(), NOW).verdict is Verdict.VALID
 
 
 def test_fixed_vector() -> None:
@@ -83,8 +83,8 @@ def test_what_the_reference_library_signs_verifies() -> None:
     key = new_key()
     signature = Webhook(key).sign("msg_2", datetime.fromtimestamp(NOW, tz=UTC), BODY.decode())
     pairs = headers("msg_2", str(NOW), signature)
-    assert verify_incoming(key, pairs, BODY, NOW) is Verdict.VALID
-    assert verify_incoming(new_key(), pairs, BODY, NOW) is Verdict.MISMATCH
+    assert verify_incoming(key, pairs, BODY, NOW).verdict is Verdict.VALID
+    assert verify_incoming(new_key(), pairs, BODY, NOW).verdict is Verdict.MISMATCH
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_what_the_reference_library_signs_verifies() -> None:
 def test_tolerance_is_five_minutes_both_ways(sent_at: int, verdict: Verdict) -> None:
     """A replay after five minutes and a time from the future are refused, to the second."""
     sent = sign([key_of(SECRET)], message_id="msg_1", timestamp=sent_at, body=BODY)
-    assert verify_incoming(SECRET, sent.items(), BODY, NOW) is verdict
+    assert verify_incoming(SECRET, sent.items(), BODY, NOW).verdict is verdict
 
 
 def test_a_fraction_of_a_second_beyond_the_tolerance_counts() -> None:
     """The clock's fraction is not rounded away."""
-    assert verify_incoming(SECRET, headers(), BODY, NOW + 300.5) is Verdict.TOO_OLD
+    assert verify_incoming(SECRET, headers(), BODY, NOW + 300.5).verdict is Verdict.TOO_OLD
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_fraction_of_a_second_beyond_the_tolerance_counts() -> None:
 )
 def test_every_header_ends_as_a_verdict(pairs: list[tuple[str, str]], verdict: Verdict) -> None:
     """Whatever a stranger sends in the signature headers is judged, never raised."""
-    assert verify_incoming(SECRET, pairs, BODY, NOW) is verdict
+    assert verify_incoming(SECRET, pairs, BODY, NOW).verdict is verdict
     assert verdict.ok is (verdict is Verdict.VALID)
 
 
@@ -191,30 +191,30 @@ def test_a_time_cannot_be_moved_out_of_the_body() -> None:
     """A signed message whose body begins like a time must not pass as a younger one with a longer id."""
     sent = sign([b"0" * 32], message_id="a", timestamp=NOW - 9000, body=f"{NOW}.x".encode())
     forged = headers(f"a.{NOW - 9000}", str(NOW), sent["webhook-signature"])
-    assert verify_incoming(SECRET, forged, b"x", NOW) is Verdict.MALFORMED
+    assert verify_incoming(SECRET, forged, b"x", NOW).verdict is Verdict.MALFORMED
 
 
 def test_a_changed_body_is_refused() -> None:
     """One other byte, or a byte order mark in front, breaks either signature."""
     for body in (b'{"a":2}', b"\xef\xbb\xbf" + BODY, b""):
-        assert verify_incoming(SECRET, headers(), body, NOW) is Verdict.MISMATCH
-        assert verify_incoming(SECRET, [("X-Hub-Signature-256", HUB)], body, NOW) is Verdict.MISMATCH
+        assert verify_incoming(SECRET, headers(), body, NOW).verdict is Verdict.MISMATCH
+        assert verify_incoming(SECRET, [("X-Hub-Signature-256", HUB)], body, NOW).verdict is Verdict.MISMATCH
 
 
 def test_a_plain_text_secret_signs_both_schemes_with_its_utf8_bytes() -> None:
     """A secret people made up works in either scheme as they typed it."""
     secret = "grüße & co"
     sent = sign([secret.encode()], message_id="m", timestamp=NOW, body=BODY)
-    assert verify_incoming(secret, sent.items(), BODY, NOW) is Verdict.VALID
+    assert verify_incoming(secret, sent.items(), BODY, NOW).verdict is Verdict.VALID
     hub = "sha256=" + hmac.digest(secret.encode(), BODY, hashlib.sha256).hex()
-    assert verify_incoming(secret, [("X-Hub-Signature-256", hub)], BODY, NOW) is Verdict.VALID
+    assert verify_incoming(secret, [("X-Hub-Signature-256", hub)], BODY, NOW).verdict is Verdict.VALID
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_====", "whsec_%%%", "whsec_é", "whsec_A"])
 def test_an_unusable_secret_never_verifies(secret: str) -> None:
     """A hook whose stored secret is empty or broken refuses; it does not fall back to an empty key."""
     empty_key = sign([b""], message_id="msg_1", timestamp=NOW, body=BODY)
-    assert verify_incoming(secret, empty_key.items(), BODY, NOW) is Verdict.UNUSABLE_KEY
+    assert verify_incoming(secret, empty_key.items(), BODY, NOW).verdict is Verdict.UNUSABLE_KEY
     assert isinstance(parse_key(secret), KeyFault)
 
 

@@ -232,3 +232,71 @@ async def test_unsigned_requests_have_a_limit_of_their_own(tmp_path: Path, clock
         assert [status for status, _ in await limited(hook, 5)] == [401, 401, 401, 429, 429]
         assert await hook.send_raw(BODY, JSON, hub("a secret of ours")) == (200, OK)
         assert await hook.verdicts() == ["refused"] * 3 + ["posted"]
+
+
+REPLAYED: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
+    # how it is signed, what the hook does about duplicates, what else it carried, what whoever overheard it adds
+    ("standard", "off", {}, {}),
+    ("standard", "off", {}, {"Idempotency-Key": "another"}),
+    ("standard", "standard", {}, {"X-GitHub-Delivery": "another"}),
+    ("standard", "X-Own", {"X-Own": "1"}, {"X-Own": "2"}),
+    ("standard", "X-Own", {}, {"X-Own": "2"}),
+    ("hub", "off", {}, {}),
+    ("hub", "standard", {}, {}),
+    ("hub", "X-Own", {}, {}),
+    ("hub", "off", {"X-GitHub-Delivery": "1"}, {}),
+]
+
+
+@pytest.mark.parametrize(("scheme", "dedup", "carried", "added"), REPLAYED)
+async def test_a_signed_request_is_posted_once(
+    timed: Server, clock: ManualClock, scheme: str, dedup: str, carried: dict[str, str], added: dict[str, str]
+) -> None:
+    """Whoever overhears it gains nothing by sending it again, whatever the hook does about duplicates."""
+    key = new_key()
+    signed = standard(key, clock) if scheme == "standard" else hub(key)
+    hook = await door(timed)
+    await hook.edit(Options(secret=key, dedup=dedup))
+    assert await hook.send_raw(BODY, JSON, {**signed, **carried}) == (200, OK)
+    for _ in range(2):
+        assert await hook.send_raw(BODY, JSON, {**signed, **carried, **added}) == (200, OK)
+    if scheme == "hub":
+        digits = signed["X-Hub-Signature-256"].removeprefix("sha256=")
+        respelled = {"X-Hub-Signature-256": f"sha256={digits.upper()}"}
+        clock.advance(7 * 24 * 3_600_000)
+        assert await hook.send_raw(BODY, JSON, {**respelled, **carried, **added}) == (200, OK)
+    assert await texts(timed) == ["signed"]
+    assert (await hook.verdicts()).count("posted") == 1
+
+
+async def test_what_is_signed_anew_is_another_request(timed: Server, clock: ManualClock) -> None:
+    """With duplicates switched off a sender's repeat posts again; two equal bodies may have two ids."""
+    key = new_key()
+    hook = await door(timed)
+    await hook.edit(Options(secret=key, dedup="off"))
+    for age in (0, 1):
+        assert await hook.send_raw(BODY, JSON, standard(key, clock, age_s=age)) == (200, OK)
+    for number in ("1", "2"):
+        assert await hook.send_raw(BODY, JSON, {**hub(key), "X-GitHub-Delivery": number}) == (200, OK)
+    other = b'{"text":"other"}'
+    assert await hook.send_raw(other, JSON, hub(key, other)) == (200, OK)
+    assert await texts(timed) == ["signed"] * 4 + ["other"]
+
+
+async def test_several_signatures_prove_one_request(timed: Server, clock: ManualClock) -> None:
+    """Leaving one of two signatures out makes no other request of it."""
+    key = new_key()
+    parsed, old = parse_key(key), parse_key(new_key())
+    assert isinstance(parsed, bytes)
+    assert isinstance(old, bytes)
+    both = sign([old, parsed], message_id="msg_1", timestamp=clock.now() // 1000, body=BODY)
+    hook = await door(timed)
+    await hook.edit(Options(secret=key, dedup="off"))
+    assert await hook.send_raw(BODY, JSON, both) == (200, OK)
+    assert await hook.send_raw(BODY, JSON, {**both, "webhook-signature": both["webhook-signature"].split()[1]}) == (
+        200,
+        OK,
+    )
+    zeros = {**both, "webhook-timestamp": "0" + both["webhook-timestamp"]}
+    assert (await hook.send_raw(BODY, JSON, zeros))[0] == 401
+    assert await texts(timed) == ["signed"]
