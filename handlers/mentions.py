@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 MAX_FOUND = 100
+EVERYBODY = ("all", "here")
+"""Names that mean everybody in a room: they call only where whoever says them may."""
 
 # Every alternative ends at the first character it cannot take, so that a scan stays linear. An address may
 # hold one level of round brackets; an unpaired one belongs to the Markdown around it.
@@ -33,6 +35,11 @@ class Mentions:
 
 
 NOTHING_NAMED = Mentions((), (), ())
+
+
+def names_everybody(text: str) -> bool:
+    """Tell whether a text may call everybody in its room; whether it does, `find_mentions` says."""
+    return any(f"@{name}" in text for name in EVERYBODY)
 
 
 def find_mentions(text: str) -> Mentions:

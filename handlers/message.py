@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from handlers.attachments import attachment_faults, normalise
 from handlers.match import INVALID_LINK, is_picture, type_faults, wrong_type
+from handlers.names import shown_name
 
 MESSAGE_TOO_LONG = "error-message-size-exceeded"
 
@@ -139,15 +140,19 @@ def _draft(sent: Sent, defaults: Defaults, avatar: str | None, emoji: str | None
         text=(_text(sent, "text") or "").strip(),
         destinations=_destinations(sent) if "destination" in sent else (),
         has_destination="destination" in sent,
-        alias=_text(sent, "alias") or defaults.alias or None,
+        alias=_name(_text(sent, "alias") or defaults.alias),
         avatar=avatar,
-        emoji=emoji,
+        emoji=_name(emoji),
         attachments=tuple([normalise(one) for one in attachments]) if attachments else (),
         parse_urls=parse_urls if isinstance(parse_urls, bool) else not attachments,
         groupable=_value(sent, "groupable") is True,
         thread_id=_text(sent, "thread_id"),
         custom_fields=custom_fields if isinstance(custom_fields, dict) else None,
     )
+
+
+def _name(text: str | None) -> str | None:
+    return shown_name(text) or None if text else None
 
 
 def _destinations(sent: Sent) -> tuple[str, ...]:

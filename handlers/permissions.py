@@ -43,6 +43,11 @@ def sees_roles(user: User) -> bool:
     return user.role.at_least(Role.ADMIN)
 
 
+def may_call_everybody(user: User, *, owns_room: bool) -> bool:
+    """Tell whether `@all` and `@here` of a user call everybody in a room: admins anywhere, owners in their rooms."""
+    return owns_room or user.role.at_least(Role.ADMIN)
+
+
 def sees_all(held: frozenset[str]) -> bool:
     """Tell whether every hook is in this user's list (`rocketchat.md` §4.2)."""
     return MANAGE_INCOMING in held and MANAGE_OUTGOING in held

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from bot.slices import Slices
 from bot.workspace.directory import Directory
-from handlers.mentions import NOTHING_NAMED, find_mentions
+from handlers.mentions import EVERYBODY, NOTHING_NAMED, find_mentions
 from handlers.outgoing import steps
 from handlers.outgoing.events import OutgoingEvent
 from handlers.outgoing.hops import MAX_HOPS
@@ -50,7 +50,7 @@ class Fanout:
 
     async def message(self, message: Message, room: Room, author: User, *, edited: bool = False) -> Fact:
         """Return the fact of a posted or edited message."""
-        named = await self.named(message.text)
+        named = await self.named(message)
         body = message_facts(
             message,
             room,
@@ -79,7 +79,7 @@ class Fanout:
 
     async def file(self, message: Message, room: Room, author: User) -> Fact:
         """Return the fact of an uploaded file; its message is a fact of its own."""
-        named = await self.named(message.text)
+        named = await self.named(message)
         body = file_facts(
             message,
             await self.room_json(room),
@@ -113,15 +113,16 @@ class Fanout:
             return fact
         return structs.replace(fact, stopped=(self._not_called(hook, None, steps.STOPPED_WITH_RIGHTS, why),))
 
-    async def named(self, text: str) -> Named:
-        """Resolve the users, public rooms and addresses a text names; names of nobody are left out."""
-        found = find_mentions(text)
+    async def named(self, message: Message) -> Named:
+        """Resolve the users, public rooms and addresses a message names; names of nobody are left out."""
+        found = find_mentions(message.text)
         if found is NOTHING_NAMED:
             return _NOBODY
         users, rooms = [], []
         for name in found.users:
-            if name in ("all", "here"):
-                users.append(JsonObject(_id=name, username=name))
+            if name in EVERYBODY:
+                if message.calls_everybody:
+                    users.append(JsonObject(_id=name, username=name))
             elif user := await self._directory.user_named(name):
                 users.append(JsonObject(_id=user.id, username=user.username, name=user.name, type="user"))
         for name in found.rooms:

@@ -8,7 +8,9 @@ from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
 from bot.workspace.posting import INVALID_CHANNEL, Posting
 from handlers.errors import Fault
+from handlers.mentions import names_everybody
 from handlers.message import MESSAGE_TOO_LONG
+from handlers.names import emoji_name
 from storage.clock import Clock
 from storage.errors import Gone, Stale
 from storage.ids import MessageId
@@ -74,7 +76,15 @@ class Messages:
         if len(text) > self._max_chars:
             return Fault(code=MESSAGE_TOO_LONG)
         now = self._clock.now()
-        edited = revised(message, text=text, edited_at=now, edited_by=(actor.id, actor.username), updated_at=now)
+        calls = names_everybody(text) and await self._posting.may_call_everybody(actor, room)
+        edited = revised(
+            message,
+            text=text,
+            calls_everybody=calls,
+            edited_at=now,
+            edited_by=(actor.id, actor.username),
+            updated_at=now,
+        )
         author = await self._directory.user(message.user_id) or actor
         fact = await self._fanout.message(edited, room, author, edited=True)
         return await self._put(edited, fact)
@@ -104,8 +114,8 @@ class Messages:
             return spent
         if await self._directory.member(room.id, actor.id) is None or room.archived:
             return INVALID_CHANNEL
-        name = emoji.strip(": ")
-        if not name or len(name) > 100 or any(part.isspace() for part in name):
+        name = emoji_name(emoji)
+        if name is None:
             return Fault("Invalid emoji provided.", "error-not-allowed")
         names = message.reactions.get(name, ())
         wanted = actor.username not in names if add is None else add

@@ -10,8 +10,9 @@ from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout, unheard
 from handlers.acting import NOT_ACTING, NOT_REACHING
 from handlers.errors import Fault
+from handlers.mentions import names_everybody
 from handlers.message import Draft
-from handlers.permissions import IMPERSONATE, permissions
+from handlers.permissions import IMPERSONATE, may_call_everybody, permissions
 from storage.clock import Clock, Millis
 from storage.ids import ROCKET_CAT, MessageId, RoomId, UserId, timed_id
 from storage.ports import Messages
@@ -129,6 +130,8 @@ class Posting:
             message = self._message(
                 draft, poster, room, hook=hook, hops=hops, message_id=message_id, file=file, notice=notice
             )
+            if not notice and names_everybody(message.text) and await self._may_call_everybody(poster, room, hook):
+                message = structs.replace(message, calls_everybody=True)
             messages.append(message)
             facts.append(await self._fanout.message(message, room, poster))
         made = merge(*[place.changes for place in places.values()])
@@ -146,6 +149,16 @@ class Posting:
     async def may_enter(self, room: Room, user: User) -> bool:
         """Tell whether a user may read a room: members always, anybody a public one."""
         return room.kind is RoomKind.PUBLIC or await self._directory.is_inside(room, user.id)
+
+    async def may_call_everybody(self, user: User, room: Room) -> bool:
+        """Tell whether `@all` of a user counts in a room."""
+        member = await self._directory.member(room.id, user.id)
+        return may_call_everybody(user, owns_room=member is not None and member.is_owner)
+
+    async def _may_call_everybody(self, poster: User, room: Room, hook: Hook | None) -> bool:
+        """A hook has the right of who made it, whoever it posts as."""
+        speaker = poster if hook is None else await self._directory.user(hook.created_by[0])
+        return speaker is not None and speaker.active and await self.may_call_everybody(speaker, room)
 
     async def find(self, destination: str) -> Room | User | None:
         """Find what a destination names: `#room`, `@user`, or a bare id or name (`rocketchat.md` §5.2)."""

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from handlers.errors import Fault
+from handlers.mentions import EVERYBODY
 from storage.records.user import Role, User
 
 _USERNAME = re.compile(r"[0-9a-zA-Z-_.]{1,64}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _LONGEST = 254
-_MENTIONS = frozenset({"all", "here"})
-"""Names that mean everybody in a room; a user of that name could not be told apart."""
 
 _ROLES = {"user": Role.VIEWER, **{role.value: role for role in Role}}
 
@@ -22,7 +21,7 @@ def username_fault(username: str) -> Fault | None:
         return _required("Username")
     if not _USERNAME.fullmatch(username):
         return _not_valid(username, "username", "use up to 64 letters, digits, . _ and -")
-    if username.lower() in _MENTIONS:
+    if username.lower() in EVERYBODY:
         return Fault(f"{username} is blocked and can't be used!", "error-blocked-username")
     return None
 

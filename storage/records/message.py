@@ -36,6 +36,8 @@ class Message(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     edited_at: Millis | None = None
     edited_by: tuple[UserId, str] | None = None
     updated_at: Millis
+    calls_everybody: bool = False
+    """Its `@all` or `@here` counts as a mention: whoever said it had the right to."""
     hops: int = 0
     """How many hooks this message has come through; ends loops (decision 46)."""
     notice: bool = False

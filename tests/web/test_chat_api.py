@@ -264,3 +264,6 @@ async def test_a_reaction_is_added_switched_and_taken_back(server: Server) -> No
         assert message.get("reactions") == ({":smile:": {"usernames": ["owner"]}} if there else None)
     status, answer = await server.api("POST", "chat.react", {"messageId": message_id})
     assert (status, answer["errorType"]) == (400, "error-emoji-param-not-provided")
+    for forged in ("\x1b[31m", "nul\0", "\u202eabc", "a:b"):
+        status, answer = await server.api("POST", "chat.react", {"messageId": message_id, "emoji": forged})
+        assert (status, answer["errorType"]) == (400, "error-not-allowed"), forged

@@ -62,7 +62,7 @@ async def room_of(services: Services, request: ApiRequest, kind: RoomKind | None
 
 async def message_json(services: Services, message: Message) -> JsonObject:
     """Show a message with what its text names."""
-    named = await services.fanout.named(message.text)
+    named = await services.fanout.named(message)
     return message_view(
         message,
         mentions=named.mentions,
