@@ -19,6 +19,7 @@ from bot.metrics import Metrics
 from bot.outbound import Outbound
 from bot.services import Services
 from bot.settings import Settings
+from bot.whole import judge
 from bot.workers.delivery import DeliveryWorker
 from bot.workers.loop_watch import LoopWatch
 from bot.workers.supervisor import Supervisor, Worker
@@ -46,11 +47,12 @@ from handlers.outgoing.scopes import hook_scopes
 from handlers.targets import AllowList
 from storage.clock import Clock
 from storage.ports import Store
+from storage.sqlite import check_value, sealed
 from storage.sqlite.connect import connect, translated
 from storage.sqlite.migrating import pending_migrations
 from storage.sqlite.store import open_store
 from storage.sqlite.upkeep import backup, check
-from storage.vault import Vault, load_key_file, parse_keys
+from storage.vault import Vault, new_key, parse_keys, read_key_file, write_key_file
 
 
 @asynccontextmanager
@@ -67,8 +69,11 @@ async def open_services(
     """Open a data folder and wire the workspace on it; the first time also fill it.
 
     `serving` marks the one process that owns the queue; `apart` writes in a process of its own.
-    Raises StorageError with one clear sentence.
+    Raises StorageError with one clear sentence; of a folder that is not whole nothing was touched then.
     """
+    judge_folder(settings, folder)
+    if not folder.database.exists():
+        folder.first_start.touch(mode=0o600)
     vault = _vault(settings, folder)
     copy = folder.backups / f"before-migration-{clock.now()}.db"
     store = open_store(
@@ -84,6 +89,7 @@ async def open_services(
         passwords = passwords or Passwords()
         org = await organisation(store, clock)
         first = await first_start(store, org, settings, passwords, clock)
+        folder.first_start.unlink(missing_ok=True)
         directory = Directory(store, org)
         stream = Stream(store, await store.last_event())
         services = _wire(settings, folder, clock, store, directory, stream, passwords, base_url, vault)
@@ -95,21 +101,35 @@ async def open_services(
         await store.close()
 
 
-def check_database(folder: Folder) -> tuple[list[str], bool]:
+def judge_folder(settings: Settings, folder: Folder) -> None:
+    """Raise StorageError when a data folder is not whole, or its key is another one; nothing is touched."""
+    judge(folder, keys_given=settings.encryption_key is not None, holds_nothing=check_value.holds_nothing)
+    if folder.database.exists() and not folder.first_start.exists():
+        check_value.judge(folder.database, _vault(settings, folder))
+
+
+def check_database(settings: Settings, folder: Folder) -> tuple[list[str], bool]:
     """Return what is wrong with the file, and whether it is of an older version; nothing is written to it.
 
-    Raises StorageError when the file cannot be read at all or is of a newer version.
+    Raises StorageError when the folder is not whole, or the file cannot be read at all or is of a newer version.
     """
+    judge_folder(settings, folder)
     with closing(connect(folder.database, readonly=True)) as connection, translated(folder.database):
         pending = pending_migrations(connection, folder.database)
-        return check(connection), bool(pending)
+        faults = check(connection)
+        if not faults and not pending:
+            unreadable = sealed.damaged(connection, _vault(settings, folder))
+            faults = [f"{name}: what is sealed there cannot be opened; remove it" for name in unreadable]
+        return faults, bool(pending)
 
 
 def _vault(settings: Settings, folder: Folder) -> Vault:
     if settings.encryption_key is not None:
         return Vault(parse_keys(settings.encryption_key.get_secret_value()))
     key_file = folder.key_file
-    return Vault(load_key_file(key_file), reread=partial(load_key_file, key_file.absolute()))
+    if folder.first_start.exists() and not key_file.exists():
+        write_key_file(key_file, [new_key()])
+    return Vault(read_key_file(key_file), reread=partial(read_key_file, key_file.absolute()))
 
 
 def _wire(
@@ -165,7 +185,7 @@ def _wire(
     store.on_queued(worker.queued)
 
     async def changed_elsewhere() -> None:
-        vault.refresh()  # `keys rotate` may have put a new one first
+        await store.follow_keys()  # `keys rotate` may have put a new one first
         directory.clear()
         await stream.read_elsewhere()
         worker.notify()

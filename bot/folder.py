@@ -1,8 +1,9 @@
 """The data folder: where each file lies, and the lock that keeps a second server out (decision 28)."""
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,28 @@ class Folder:
     def backups(self) -> Path:
         """Return the folder of copies made before migrations."""
         return self.path / "backups"
+
+    @property
+    def beside_database(self) -> tuple[Path, ...]:
+        """Return the files that lie beside the database while it is open, and stay there after a crash."""
+        endings = ("-wal", "-shm", "-journal", ".writer")
+        return tuple(self.database.with_name(self.database.name + ending) for ending in endings)
+
+    @property
+    def first_start(self) -> Path:
+        """Return the file that is there from the beginning of the first start to its end."""
+        return self.path / "patchbay.starting"
+
+    def narrow(self) -> None:
+        """Let nobody but the owner read what is there already, made under whatever mask.
+
+        A folder that is closed to others needs no look at its files. What belongs to somebody else stays as it is.
+        """
+        files = [file for file in self.path.glob("patchbay.*") if file.is_file()]
+        for part in (self.uploads, self.backups, *files):
+            with suppress(FileNotFoundError, PermissionError):
+                if (mode := stat.S_IMODE(part.stat().st_mode)) & 0o077:
+                    part.chmod(mode & 0o700)
 
     def make(self) -> None:
         """Make the folder, for its owner only; raise ReadOnly when that is not possible."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bot import collecting, log
 from bot.app import SHORTCUT, make_app
-from bot.compose import open_services
+from bot.compose import judge_folder, open_services
 from bot.folder import Folder
 from bot.services import Services
 from bot.settings import Settings
@@ -71,8 +71,10 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         folder = Folder(settings.data)
+        judge_folder(settings, folder)
         folder.make()
         stack.enter_context(folder.locked())
+        folder.narrow()
         listener = stack.enter_context(contextlib.closing(listen(settings.host, settings.port)))
         port = listener.getsockname()[1]
         services, first = await stack.enter_async_context(

@@ -1,5 +1,6 @@
 """Every setting of the server, read from `PATCHBAY_*` variables; nothing else reads the environment."""
 
+import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -149,6 +150,12 @@ class Settings(BaseSettings):
         return f"http://{host}:{self.port if port is None else port}"
 
 
+SECRETS = frozenset(
+    PREFIX + name.upper() for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None
+)
+"""Variables that are taken out of the environment once they are read; in whichever case they are written."""
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsFault:
     """Why the start stops; each line names the variable."""
@@ -159,7 +166,8 @@ class SettingsFault:
 def load(overrides: Mapping[str, Any] | None = None) -> Settings | SettingsFault:
     """Read the environment; `overrides` are options of the command line and win.
 
-    An unknown `PATCHBAY_*` variable or a wrong value is a fault that names the variable.
+    An unknown `PATCHBAY_*` variable or a wrong value is a fault that names the variable. Secrets are taken out of the
+    environment with that: whoever reads again finds them no more.
     """
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and not _known(name))
     if unknown:
@@ -169,18 +177,38 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings | SettingsFault
         return Settings(**(overrides or {}))
     except ValidationError as error:
         return SettingsFault("\n".join(_sentence(dict(fault)) for fault in error.errors()))
+    finally:
+        for name in [name for name in os.environ if name.upper() in SECRETS]:
+            _take(name)
 
 
 def client_token() -> str | None:
     """Return the personal token of whoever types commands for a running server (decision 68)."""
-    return os.environ.get("PATCHBAY_TOKEN") or None
+    return _take("PATCHBAY_TOKEN") or None
 
 
-def source(name: str, overrides: Mapping[str, Any]) -> str:
+def source(name: str, found: Settings, overrides: Mapping[str, Any]) -> str:
     """Tell where a setting's value came from: `option`, `environment` or `default`."""
     if name in overrides:
         return "option"
-    return "environment" if PREFIX + name.upper() in os.environ else "default"
+    return "environment" if name in found.model_fields_set else "default"
+
+
+def _take(name: str) -> str | None:
+    """Read a variable and take it out of the environment: no child inherits it, and no list of processes shows it.
+
+    What the kernel shows of a running process (`/proc/PID/environ`) is the memory the variables lay in when it
+    started, which stays as it is when one is removed: so the value is overwritten there.
+    """
+    value = os.environ.get(name)
+    if value is None:
+        return None
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_void_p
+    if (place := getenv(name.encode())) is not None:
+        ctypes.memset(place, 0, len(os.fsencode(value)))
+    del os.environ[name]
+    return value
 
 
 def _known(name: str) -> bool:

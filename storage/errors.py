@@ -49,6 +49,12 @@ class Corrupt(StorageError):
     code = "storage-corrupt"
 
 
+class Incomplete(StorageError):
+    """Something is missing in the data folder; put it back before you start."""
+
+    code = "storage-incomplete"
+
+
 class NewerVersion(StorageError):
     """The database was written by a newer Patchbay; install that version or restore an older backup."""
 

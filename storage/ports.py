@@ -31,6 +31,7 @@ from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Removed, Room, WantedRooms
+from storage.records.sealing import Resealed
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
@@ -401,8 +402,12 @@ class Upkeep(Protocol):
         """Copy the database while it is written; `progress` gets pages done and all pages."""
         ...
 
-    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Encrypt every secret again with the first key (decision 8); returns how many changed."""
+    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> Resealed:
+        """Encrypt every secret again with the first key (decision 8)."""
+        ...
+
+    async def follow_keys(self) -> None:
+        """Take the encryption keys as another process has left them; raise VaultError when none is right."""
         ...
 
     async def probe(self) -> None:

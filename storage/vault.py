@@ -4,8 +4,8 @@ import base64
 import hashlib
 import os
 import secrets
-import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,26 +36,23 @@ class Vault:
     ) -> None:
         """Take 32-byte keys, first one seals; raise VaultError when there is none or one is not 32 bytes.
 
-        `reread` is asked for the keys as they are now when a value needs one not known yet: another process
-        may have rotated them a moment ago.
+        `reread` is asked for the keys as they are now when another process may have rotated them a moment ago.
         """
-        self._keys: list[_Key] = []
+        self._keys = _ring(keys)
         self._lookup = lookup_key
         self._reread = reread
-        self.use_keys(keys)
 
-    def use_keys(self, keys: Sequence[bytes]) -> None:
-        """Take other keys from now on, here and in every vault made from this one (decision 28)."""
-        if not keys or any(len(key) != 32 for key in keys):
-            raise VaultError("An encryption key must be 32 bytes, written as base64.")
-        self._keys[:] = [
-            _Key(hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID], AESGCM(key), key) for key in keys
-        ]
+    def refresh(self, sealed: bytes, identity: str) -> None:
+        """Take the keys as they are now, here and in every vault made from this one, if they open a stored value.
 
-    def refresh(self) -> None:
-        """Take the keys as they are now, where it is known how to read them."""
-        if self._reread is not None:
-            self.use_keys(self._reread())
+        Else those in use stay: a key file that is gone, damaged or another database's must not seal anything.
+        """
+        if self._reread is None:
+            return
+        with suppress(VaultError):
+            fresh = _ring(self._reread())
+            _open(fresh, sealed, identity)
+            self._keys[:] = fresh
 
     def __reduce__(self) -> tuple[type["Vault"], tuple[object, ...]]:
         """Be sent to the process that writes, over a line of its own; never stored."""
@@ -68,24 +65,13 @@ class Vault:
 
     def open(self, sealed: bytes, identity: str) -> bytes:
         """Decrypt a sealed value; raise VaultError when no key fits or the record's identity differs."""
-        key_id, nonce, rest = sealed[:_KEY_ID], sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
-        key = self._key(key_id)
-        if key is None:
-            self.refresh()
-            key = self._key(key_id)
-        if key is None:
-            raise VaultError
-        try:
-            return key.cipher.decrypt(nonce, rest, identity.encode())
-        except (InvalidTag, ValueError) as error:
-            raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
-
-    def _key(self, key_id: bytes) -> _Key | None:
-        return next((key for key in tuple(self._keys) if key.id == key_id), None)
+        if all(key.id != key_of(sealed) for key in tuple(self._keys)):
+            self.refresh(sealed, identity)
+        return _open(tuple(self._keys), sealed, identity)
 
     def is_current(self, sealed: bytes) -> bool:
         """Tell whether a value was sealed with the first key."""
-        return sealed[:_KEY_ID] == self._keys[0].id
+        return key_of(sealed) == self._keys[0].id
 
     def with_lookup_key(self, lookup_key: bytes) -> "Vault":
         """Return the same vault with the key of the lookup hashes."""
@@ -99,6 +85,33 @@ class Vault:
             raise VaultError("The lookup key is not loaded yet.")
         # BLAKE2 has the key built in, and is over before it were worth handing the interpreter lock over
         return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), key=self._lookup, digest_size=16).digest()
+
+
+def key_id(key: bytes) -> bytes:
+    """Return what a key is called in the values it has sealed."""
+    return hashlib.sha256(b"patchbay key id" + key).digest()[:_KEY_ID]
+
+
+def key_of(sealed: bytes) -> bytes:
+    """Return the id of the key a value was sealed with."""
+    return sealed[:_KEY_ID]
+
+
+def _ring(keys: Sequence[bytes]) -> list[_Key]:
+    if not keys or any(len(key) != 32 for key in keys):
+        raise VaultError("An encryption key must be 32 bytes, written as base64.")
+    return [_Key(key_id(key), AESGCM(key), key) for key in keys]
+
+
+def _open(ring: Sequence[_Key], sealed: bytes, identity: str) -> bytes:
+    key = next((key for key in ring if key.id == key_of(sealed)), None)
+    if key is None:
+        raise VaultError
+    nonce, rest = sealed[_KEY_ID : _KEY_ID + _NONCE], sealed[_KEY_ID + _NONCE :]
+    try:
+        return key.cipher.decrypt(nonce, rest, identity.encode())
+    except (InvalidTag, ValueError) as error:
+        raise VaultError(f"The stored secret of {identity} was changed or moved.") from error
 
 
 def new_key() -> str:
@@ -122,13 +135,9 @@ def parse_keys(text: str) -> list[bytes]:
     return keys
 
 
-def load_key_file(path: Path) -> list[bytes]:
-    """Read the key file, making it with mode 0600 on the first start; raise VaultError naming the fault."""
+def read_key_file(path: Path) -> list[bytes]:
+    """Read the key file; raise VaultError naming the fault."""
     try:
-        if not path.exists():
-            write_key_file(path, [new_key()])
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            path.chmod(0o600)
         return parse_keys(path.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
         raise VaultError(f"The key file {path.name} cannot be used: {error}.") from error

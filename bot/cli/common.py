@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from bot.cli.address import last_address
-from bot.compose import open_services
+from bot.compose import judge_folder, open_services
 from bot.folder import Folder
 from bot.services import Services
 from bot.settings import Settings, SettingsFault, load
@@ -31,18 +31,32 @@ def fail(text: str) -> NoReturn:
 
 
 def settings(**options: Any) -> Settings:  # Any: each option has the type of its setting
-    """Read the settings; options that were given win over the environment."""
-    found = load({name: value for name, value in options.items() if value is not None})
-    if isinstance(found, SettingsFault):
-        fail(found.text)
-    return found
+    """Read the settings, once in a command: secrets are out of the environment then.
+
+    Options that were given win over the environment.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    known: dict[frozenset[tuple[str, Any]], Settings] = click.get_current_context().meta.setdefault(__name__, {})
+    asked = frozenset(given.items())
+    if asked not in known:
+        found = load(given)
+        if isinstance(found, SettingsFault):
+            fail(found.text)
+        known[asked] = found
+    return known[asked]
 
 
 def existing_folder(found: Settings) -> Folder:
-    """Return the data folder; end with a sentence when no server has ever filled it."""
+    """Return the data folder; end with a sentence when it is not whole, or no server has ever filled it."""
     folder = Folder(found.data)
+    try:
+        judge_folder(found, folder)
+    except StorageError as error:
+        fail(str(error))
     if not folder.database.exists():
         fail(f"{folder.database} does not exist; start the server once with `patchbay serve`, or name --data.")
+    if folder.first_start.exists():
+        fail(f"The first start in {folder.path} has not come to its end; start the server with `patchbay serve`.")
     return folder
 
 

@@ -19,7 +19,7 @@ def config(as_json: bool) -> None:
     """
     found = settings()
     rows = [
-        {"name": PREFIX + name.upper(), "value": _shown(getattr(found, name)), "source": source(name, {})}
+        {"name": PREFIX + name.upper(), "value": _shown(getattr(found, name)), "source": source(name, found, {})}
         for name in Settings.model_fields
     ]
     print_rows(rows, COLUMNS, as_json=as_json, empty="")

@@ -57,7 +57,7 @@ def _copy_uploads(folder: Folder, copy: Folder) -> int:
     with progress("Uploads") as step:
         for number, file in enumerate(files, 1):
             with contextlib.suppress(FileNotFoundError):  # the server removed it meanwhile
-                shutil.copy2(file, copy.uploads / file.name)
+                shutil.copyfile(file, copy.uploads / file.name)  # with a mode of its own, under this process's mask
             step(number, len(files))
     return len(files)
 
@@ -69,9 +69,10 @@ def check(data: Path | None) -> None:
 
     Reads only: a file of an older version stays as it is.
     """
-    folder = existing_folder(settings(data=data))
+    found = settings(data=data)
+    folder = existing_folder(found)
     try:
-        faults, is_older = check_database(folder)
+        faults, is_older = check_database(found, folder)
     except StorageError as error:
         fail(str(error))
     if faults:

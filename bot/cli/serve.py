@@ -12,6 +12,7 @@ from bot.cli.common import data_option, fail, settings
 from bot.folder import Folder
 from bot.serve import CannotListen, Running
 from bot.serve import serve as run
+from bot.settings import client_token
 from bot.workspace.first_start import FirstStart
 from storage.errors import StorageError
 
@@ -23,6 +24,7 @@ from storage.errors import StorageError
 def serve(host: str | None, port: int | None, data: Path | None) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     found = settings(host=host, port=port, data=data)
+    client_token()  # taken out of the environment: the server has no use for it
     log.configure(found.log_level)
     try:
         asyncio.run(run(found, announce))

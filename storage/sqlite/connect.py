@@ -53,11 +53,21 @@ def translated(path: Path | None = None) -> Iterator[None]:
         raise translate(error, path) from error
 
 
-def connect(path: Path, *, readonly: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
-    """Open the database file without changing it yet; raise StorageError when it cannot be opened."""
+def side_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of the log beside a database; they are there while it is open, and after a crash."""
+    return tuple(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+
+
+def connect(
+    path: Path, *, readonly: bool = False, immutable: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
+) -> sqlite3.Connection:
+    """Open the database file without changing it yet; raise StorageError when it cannot be opened.
+
+    `immutable` reads a file that nobody else has open, and makes no file beside it.
+    """
     with translated(path):
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
+            f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}&immutable={int(immutable)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,

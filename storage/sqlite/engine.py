@@ -9,7 +9,7 @@ from storage.clock import Clock, Millis
 from storage.ids import DeliveryId
 from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.queue import Claimed, Settle, Settled
-from storage.sqlite import message_retention, upkeep
+from storage.sqlite import check_value, message_retention, sealed, upkeep
 from storage.sqlite.apply import Applier, Scopes
 from storage.sqlite.checkpoint import Checkpointer
 from storage.sqlite.connect import BUSY_TIMEOUT_S
@@ -51,9 +51,10 @@ class Engine:
         """Drop what is remembered when another process has written; nothing is written on old knowledge."""
         version = self._version()
         if version != self._data_version:
-            self._data_version, self._changed_elsewhere = version, True
-            self._vault.refresh()  # `keys rotate` may have put a new one first
+            self._changed_elsewhere = True
             self.forget()
+            check_value.follow(self._connection, self._vault)  # `keys rotate` may have put a new one first
+            self._data_version = version
 
     def forget(self) -> None:
         """Drop what is remembered about stored rows."""
@@ -114,8 +115,8 @@ class Engine:
     def purge_messages(self, now: Millis) -> int:
         return message_retention.purge_messages(self._connection, now)
 
-    def reseal(self, after: upkeep.Place) -> tuple[upkeep.Place | None, int, int]:
-        return upkeep.reseal(self._connection, vault=self._vault, after=after)
+    def reseal(self, after: sealed.Place) -> tuple[sealed.Place | None, int, int]:
+        return sealed.reseal(self._connection, vault=self._vault, after=after)
 
     def changed_elsewhere(self) -> bool:
         """Tell whether another process has written since this was last asked."""

@@ -1,7 +1,6 @@
 """The SQLite store: every port, answered by the writer thread or by the readers beside it."""
 
 import asyncio
-import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
 from storage.condition import Condition
-from storage.errors import Unavailable, VaultError
+from storage.errors import Unavailable
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditFilter, AuditRow
@@ -35,10 +34,11 @@ from storage.records.outage import Outage
 from storage.records.pending import Pending, PendingEnd, PendingKind
 from storage.records.queue import Claimed, Counts, Settle, Settled
 from storage.records.room import Member, Removed, Room, WantedRooms
+from storage.records.sealing import Resealed
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
-from storage.sqlite import audits, connected, history, listed_hooks, pendings, reads, upkeep
+from storage.sqlite import audits, check_value, connected, history, listed_hooks, pendings, reads, sealed, upkeep
 from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
 from storage.sqlite.commit_health import CommitHealth
@@ -237,15 +237,29 @@ class SqliteStore:
     async def changed_elsewhere(self) -> bool:
         return await self._writer.run(Engine.changed_elsewhere)
 
-    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> int:
-        total, done, changed = await self._read(upkeep.sealed_rows), 0, 0
-        place: upkeep.Place | None = upkeep.FIRST
+    async def reseal(self, progress: Callable[[int, int], None] | None = None) -> Resealed:
+        changed = 0
+        # again, for what another process has sealed with the old key behind the first pass before it saw the new one
+        while fresh := await self._reseal_all(progress):
+            changed += fresh
+        damaged, keys = await self._read(self._damaged), await self._read(sealed.keys_in_use)
+        return Resealed(changed=changed, damaged=damaged, keys=keys)
+
+    async def _reseal_all(self, progress: Callable[[int, int], None] | None) -> int:
+        total, done, changed = await self._read(sealed.count), 0, 0
+        place: sealed.Place | None = sealed.FIRST
         while place is not None:
             place, looked, fresh = await self._writer.run(Engine.reseal, place)
             done, changed = done + looked, changed + fresh
             if progress:
                 progress(done, max(total, done))
         return changed
+
+    def _damaged(self, connection: sqlite3.Connection) -> tuple[str, ...]:
+        return tuple(sealed.damaged(connection, self._vault))
+
+    async def follow_keys(self) -> None:
+        await self._read(check_value.follow, self._vault)
 
     async def check(self) -> list[str]:
         return await self._read(upkeep.check)
@@ -548,7 +562,7 @@ def open_store(
                 before_migration()
             migrate(connection, path)
         with translated(path):
-            vault = vault.with_lookup_key(_lookup_key(connection, vault))
+            vault = vault.with_lookup_key(check_value.made(connection, vault))
             opening = Opening(
                 path=path.absolute(),
                 vault=vault,
@@ -562,23 +576,3 @@ def open_store(
     except BaseException:
         connection.close()
         raise
-
-
-def _lookup_key(connection: sqlite3.Connection, vault: Vault) -> bytes:
-    """Return the key of the lookup hashes, made once and kept sealed (decision 30)."""
-    name = "lookup_key"
-    row = connection.execute("SELECT value FROM setting WHERE key = ?", (name,)).fetchone()
-    if row is None:
-        fresh = secrets.token_bytes(32)
-        connection.execute(
-            "INSERT INTO setting (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (name, vault.seal(fresh, f"setting:{name}")),
-        )
-        row = connection.execute("SELECT value FROM setting WHERE key = ?", (name,)).fetchone()
-    try:
-        return vault.open(row[0], f"setting:{name}")
-    except VaultError as error:
-        raise VaultError(
-            "The encryption key does not open this database: it belongs to another one or was rotated."
-            " Put back the key file, or set PATCHBAY_ENCRYPTION_KEY to the keys in use."
-        ) from error

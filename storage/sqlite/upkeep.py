@@ -1,4 +1,4 @@
-"""Keeps the file healthy: retention in slices, integrity check, online backup, re-encryption."""
+"""Keeps the file healthy: retention in slices, integrity check, online backup."""
 
 import sqlite3
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from storage.errors import Corrupt
 from storage.records.audit import AUDIT_DAYS
 from storage.records.pending import KNOWN_DAYS
 from storage.sqlite.connect import connect, translated
-from storage.vault import Vault
 
 Progress = Callable[[int, int], None]
 
@@ -43,27 +42,6 @@ _AGES: tuple[tuple[str, int], ...] = (
 
 EVENT_DAYS = 7
 """Age at which an event leaves the stream; it stays while a delivery still points at it."""
-
-_SEALED: tuple[tuple[str, str, str, str], ...] = (
-    ("integration", "rowid", "'integration:' || id", "sealed"),
-    ("integration_version", "rowid", "'integration:' || integration_id || ':' || version", "sealed"),
-    ("hook_request", "rowid", "'request:' || id", "sealed"),
-    ("attempt", "rowid", "'attempt:' || id", "sealed"),
-    ("pending", "seq", "'pending:' || kind || ':' || hex(key_hash)", "sealed"),
-    ("workspace", "rowid", "'workspace:' || id", "sealed"),
-    ("setting", "key", "'setting:' || key", "value"),
-)
-"""Every sealed column: table, key, the record's identity as SQL, column; NULL where there was nothing to seal."""
-
-RESEAL_ROWS = 200
-"""Secrets sealed again in one transaction."""
-
-Place = tuple[int, object]
-"""How far re-encryption has come: which sealed column, and the last key looked at."""
-
-_BEFORE_ALL = -1  # sorts before every key, of either type
-FIRST: Place = (0, _BEFORE_ALL)
-
 
 _OF_REMOVED = "DELETE FROM {0} WHERE {1} IN (SELECT {0}.{1} FROM removed CROSS JOIN {0} USING (integration_id) LIMIT ?)"
 _LEFT_BY_REMOVED = (_OF_REMOVED.format("attempt", "rowid"),)
@@ -137,30 +115,3 @@ def _copy(reading: sqlite3.Connection, partial: Path, progress: Progress | None)
         faults = check(copy)
     if faults:
         raise Corrupt(f"The backup is not sound and was not kept: {faults[0]}.")
-
-
-def reseal(connection: sqlite3.Connection, *, vault: Vault, after: Place) -> tuple[Place | None, int, int]:
-    """Seal one slice again with the first key.
-
-    Returns where to go on (None: all is done), how many were looked at and how many changed.
-    """
-    number, last = after
-    table, key, identity, column = _SEALED[number]
-    found = connection.execute(
-        f"SELECT {key}, {identity}, {column} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?", (last, RESEAL_ROWS)
-    ).fetchall()
-    changed = 0
-    for row_key, name, sealed in found:
-        if sealed is not None and not vault.is_current(sealed):
-            fresh = vault.seal(vault.open(sealed, name), name)
-            connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (fresh, row_key))
-            changed += 1
-    if len(found) == RESEAL_ROWS:
-        return (number, found[-1][0]), len(found), changed
-    following = (number + 1, _BEFORE_ALL) if number + 1 < len(_SEALED) else None
-    return following, len(found), changed
-
-
-def sealed_rows(connection: sqlite3.Connection) -> int:
-    """Return how many sealed values there are."""
-    return sum(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table, *_ in _SEALED)

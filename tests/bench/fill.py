@@ -18,7 +18,7 @@ from storage.records.integration import IncomingHook, OutgoingHook
 from storage.records.message import Message
 from storage.records.room import Member, Room, RoomKind
 from storage.sqlite.store import open_store
-from storage.vault import Vault, load_key_file
+from storage.vault import Vault, new_key, read_key_file, write_key_file
 from tests.scenarios.stored import rows
 
 SLICE = 5_000
@@ -29,7 +29,8 @@ SLICE = 5_000
 async def opened(data: Path) -> AsyncIterator[Store]:
     """Open the store of a data folder as its server would."""
     folder = Folder(data)
-    vault = Vault(load_key_file(folder.key_file))
+    write_key_file(folder.key_file, [new_key()])
+    vault = Vault(read_key_file(folder.key_file))
     store = open_store(folder.database, vault, SystemClock(), hook_scopes, serving=True, apart=True)
     try:
         yield store

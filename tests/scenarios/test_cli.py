@@ -20,7 +20,7 @@ from sqlite_utils import Database, Migrations
 
 from bot.cli import cli
 from storage.sqlite.schema import migrations
-from storage.vault import Vault, load_key_file, new_key
+from storage.vault import Vault, new_key, read_key_file
 from tests.process import ROOT, ServerProcess, environment, patchbay
 
 PASSWORD = "correct horse battery"
@@ -297,17 +297,24 @@ def test_keys_rotate_beside_the_server(server: ServerProcess) -> None:
     key_file = server.data / "patchbay.key"
     old = key_file.read_text().split()
     address = next(line for line in server.first_start_lines if "curl " in line).split()[-1]
-    assert "secrets are sealed" in done(patchbay("keys", "rotate", "--data", server.data))
+    told = done(patchbay("keys", "rotate", "--data", server.data))
+    assert "secrets are sealed" in told
+    assert "Backups made before now need it" in told
+    assert told.split()[-1:] == old
     assert ask(address, {"text": "at once"})[0] == 200
-    assert key_file.read_text().split()[1:] == old
+    assert len(key_file.read_text().split()) == 1
+    assert key_file.read_text().split() != old
     assert key_file.stat().st_mode & 0o077 == 0
     assert eventually(lambda: _seals_with_the_first_key(server, address))
     assert server.stop() == 0
 
     with FileLock(server.data / "patchbay.key.lock"):
         refused(patchbay("keys", "rotate", "--data", server.data), "Another `patchbay keys rotate`")
-    done(patchbay("keys", "rotate", "--data", server.data))
-    key_file.write_text(key_file.read_text().split()[0] + "\n")
+    second = key_file.read_text().split()
+    kept = server.data.parent / "old.key"
+    assert f"Written to {kept}" in done(patchbay("keys", "rotate", "--old-keys", kept, "--data", server.data))
+    assert kept.read_text().split() == second
+    assert kept.stat().st_mode & 0o077 == 0
     with ServerProcess(server.data) as again:
         assert ask(address.replace(server.url, again.url), {"text": "after"})[0] == 200
 
@@ -318,7 +325,9 @@ def test_keys_from_the_environment_rotate_too(data: Path) -> None:
     with ServerProcess(data, {"PATCHBAY_ENCRYPTION_KEY": old}) as server:
         assert server.stop() == 0
     both = {"PATCHBAY_ENCRYPTION_KEY": f"{new},{old}"}
-    assert "Done. 2 secrets" in done(patchbay("keys", "rotate", "--data", data, settings=both))
+    told = done(patchbay("keys", "rotate", "--data", data, settings=both))
+    assert "Done. 2 secrets" in told
+    assert "Key 2 is not needed any more" in told
     listing = ("hook", "list", "--data", data)
     assert "first-hook" in done(patchbay(*listing, settings={"PATCHBAY_ENCRYPTION_KEY": new}))
     refused(patchbay(*listing, settings={"PATCHBAY_ENCRYPTION_KEY": old}), "The encryption key does not open")
@@ -333,7 +342,7 @@ def _seals_with_the_first_key(server: ServerProcess, address: str) -> bool:
         [sealed] = connection.execute("SELECT sealed FROM hook_request ORDER BY rowid DESC LIMIT 1").fetchone()
     finally:
         connection.close()
-    return Vault(load_key_file(server.data / "patchbay.key")).is_current(sealed)
+    return Vault(read_key_file(server.data / "patchbay.key")).is_current(sealed)
 
 
 def test_a_backup_can_be_restored(server: ServerProcess, tmp_path: Path) -> None:

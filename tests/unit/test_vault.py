@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import VaultError
-from storage.vault import Vault, load_key_file, new_key, parse_keys, write_key_file
+from storage.vault import Vault, new_key, parse_keys, read_key_file, write_key_file
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -58,16 +58,36 @@ def test_the_first_key_seals_and_all_open() -> None:
 
 
 def test_new_keys_reach_every_vault_made_from_one() -> None:
-    """A running server takes rotated keys without opening its store again (decision 28)."""
-    vault = Vault([OLD])
+    """A running server takes rotated keys without opening its store again, once they open what is stored."""
+    keys = [OLD]
+    vault = Vault(keys, reread=lambda: keys)
+    stored = vault.seal(b"stored", "x")
     with_lookup = vault.with_lookup_key(b"k" * 32)
     hashed = with_lookup.lookup("token")
-    vault.use_keys([NEW, OLD])
+    keys = [NEW, OLD]
+    vault.refresh(stored, "x")
     assert Vault([NEW]).open(with_lookup.seal(b"secret", "x"), "x") == b"secret"
     assert with_lookup.lookup("token") == hashed
-    with pytest.raises(VaultError):
-        vault.use_keys([])
-    assert with_lookup.is_current(vault.seal(b"", "x"))
+
+
+def test_keys_that_open_nothing_stored_are_not_taken() -> None:
+    """A key file that is gone, or another database's, changes nothing: what is sealed then would be lost."""
+    keys: list[bytes] | None = [OLD]
+
+    def reread() -> list[bytes]:
+        if keys is None:
+            raise VaultError
+        return keys
+
+    vault = Vault([OLD], reread=reread)
+    stored = vault.seal(b"stored", "x")
+    for found in (None, [NEW], []):
+        keys = found
+        vault.refresh(stored, "x")
+        assert vault.open(stored, "x") == b"stored"
+        assert Vault([OLD]).open(vault.seal(b"", "x"), "x") == b""
+        with pytest.raises(VaultError):
+            vault.open(Vault([b"z" * 32]).seal(b"secret", "x"), "x")
 
 
 def test_a_rotated_key_is_read_when_it_is_first_needed() -> None:
@@ -131,26 +151,24 @@ def test_several_keys_may_be_given() -> None:
     assert len(parse_keys(new_key())[0]) == 32
 
 
-def test_the_key_file_is_made_once_for_its_owner(tmp_path: Path) -> None:
-    """The first start makes the file with mode 0600, later ones read the same key; looser modes are tightened."""
+def test_the_key_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It is written with mode 0600, in one step."""
     path = tmp_path / "patchbay.key"
-    keys = load_key_file(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o644)
-    assert load_key_file(path) == keys
+    write_key_file(path, [new_key()])
+    keys = read_key_file(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     write_key_file(path, [base64.b64encode(NEW).decode(), base64.b64encode(keys[0]).decode()])
-    assert load_key_file(path) == [NEW, *keys]
+    assert read_key_file(path) == [NEW, *keys]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in tmp_path.iterdir()] == ["patchbay.key"]
 
 
 def test_an_unusable_key_file_is_named(tmp_path: Path) -> None:
-    """A key file that is a folder, not text, or cannot be made gives one sentence that names it."""
+    """A key file that is a folder, not text, or not there gives one sentence that names it."""
     folder = tmp_path / "folder.key"
     folder.mkdir()
     binary = tmp_path / "binary.key"
     binary.write_bytes(b"\xff\xfe")
     for path in (folder, binary, tmp_path / "missing" / "some.key"):
         with pytest.raises(VaultError, match=path.name):
-            load_key_file(path)
+            read_key_file(path)

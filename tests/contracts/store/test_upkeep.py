@@ -225,10 +225,10 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
     await store.close()
     both = SqliteEngine(engine.path, engine.clock, keys=(OTHER_KEY, KEY)).open()
     seen: list[tuple[int, int]] = []
-    changed = await both.reseal(lambda done, total: seen.append((done, total)))
+    changed = (await both.reseal(lambda done, total: seen.append((done, total)))).changed
     assert changed == 2 + 2 + 200 + 1 + 1 + 2
     assert seen[-1] == (changed + 1, changed + 1)  # the attempt without an answer has nothing to seal
-    assert await both.reseal() == 0
+    assert (await both.reseal()).changed == 0
     await both.close()
     new = SqliteEngine(engine.path, engine.clock, keys=(OTHER_KEY,)).open()
     try:
