@@ -20,6 +20,7 @@ from bot.outbound import Outbound
 from bot.services import Services
 from bot.settings import Settings
 from bot.whole import judge
+from bot.workers import presence
 from bot.workers.delivery import DeliveryWorker
 from bot.workers.loop_watch import LoopWatch
 from bot.workers.supervisor import Supervisor, Worker
@@ -196,7 +197,11 @@ def _wire(
         worker.notify()
 
     store.on_unheard(unheard)
+    watched = {"database": presence.database(store), "uploads": presence.uploads(folder.uploads.absolute())}
+    if settings.encryption_key is None:
+        watched["key file"] = presence.key_file(folder.key_file.absolute())
     workers: list[Worker] = [
+        presence.Presence(watched, store.condition),
         foreign_commits(store, changed_elsewhere),
         held_expiry(store),
         retention(store, clock),

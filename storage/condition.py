@@ -1,11 +1,11 @@
-"""Why the store takes no writes right now: each cause is reported by whoever finds it, until it is over."""
+"""What keeps the server from its work right now: each cause is reported by whoever finds it, until it is over."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 
 class Condition:
-    """One sentence for each cause; the store is in order while there is none.
+    """One sentence for each cause; all is in order while there is none.
 
     Sentences are shown to whoever asks whether the server is ready: they name no path and nothing that was sent.
     """
@@ -14,7 +14,7 @@ class Condition:
         self._causes: dict[str, str] = {}
 
     def report(self, cause: str, why: str) -> None:
-        """Say that the store takes no writes; `cause` is a short name that `clear` takes, too."""
+        """Say that something is wrong; `cause` is a short name that `clear` takes, too."""
         self._causes[cause] = why
 
     def clear(self, cause: str) -> None:
@@ -23,5 +23,5 @@ class Condition:
 
     @property
     def causes(self) -> Mapping[str, str]:
-        """Return what keeps the store from being written, by cause."""
+        """Return what is wrong, by cause."""
         return MappingProxyType(self._causes)

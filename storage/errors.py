@@ -31,6 +31,12 @@ class Overloaded(Unavailable):
     code = "storage-overloaded"
 
 
+class Moved(Unavailable):
+    """Put that very file back, or stop the server and restore a backup; until then nothing is written."""
+
+    code = "storage-moved"
+
+
 class StorageFull(Unavailable):
     """The disk that holds the database is full; free some space, nothing was changed."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.clock import Millis
+from storage.condition import Condition
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditFilter, AuditRow
@@ -418,6 +419,10 @@ class Upkeep(Protocol):
         """Return what is known to keep the store from being written, a sentence for each cause; nothing is asked."""
         ...
 
+    async def present(self) -> None:
+        """Raise Moved when what is stored no longer lies where it was opened."""
+        ...
+
     async def changed_elsewhere(self) -> bool:
         """Tell whether another process has written since the last time this was asked (decision 28)."""
         ...
@@ -449,6 +454,9 @@ class Store(
     Protocol,
 ):
     """Everything a driver offers; only the composition root asks for all of it."""
+
+    condition: Condition
+    """Where whoever finds a trouble reports it."""
 
     def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None:
         """Call back with the events of every commit, in order, after they are durable."""

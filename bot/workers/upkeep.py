@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
 from bot.workspace.uploads import CONFIRM_WITHIN_MS
 from storage.clock import Clock, Millis
-from storage.errors import Unavailable
+from storage.errors import Moved, Unavailable
 from storage.ports import Upkeep
 
 FOREIGN_COMMITS_S = 1.0
@@ -50,8 +51,9 @@ def foreign_commits(
     """React to commits of other processes: drop caches, read the key file and the stream again (decision 28)."""
 
     async def look() -> None:
-        if await store.changed_elsewhere():
-            await react()
+        with suppress(Moved):  # which is told of once, and not every second
+            if await store.changed_elsewhere():
+                await react()
 
     return Periodic("foreign-commits", every_s, look)
 

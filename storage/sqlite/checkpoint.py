@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.errors import StorageError
 from storage.sqlite.connect import connect
+from storage.sqlite.files import OpenFiles
 
 EVERY_S = 0.2
 RESET_FRAMES = 8_000
@@ -21,8 +22,9 @@ READERS_S = 0.02
 class Checkpointer:
     """A thread with a connection of its own; `turn` is the lock the writer holds while it commits."""
 
-    def __init__(self, path: Path, turn: AbstractContextManager[object]) -> None:
+    def __init__(self, path: Path, turn: AbstractContextManager[object], files: OpenFiles) -> None:
         self._path = path
+        self._files = files
         self._log = path.with_name(path.name + "-wal")
         self._turn = turn
         self._stopped = threading.Event()
@@ -40,6 +42,7 @@ class Checkpointer:
         while not self._stopped.wait(EVERY_S):
             # a file that cannot be read or written now is tried again: the log only grows meanwhile
             with contextlib.suppress(StorageError, sqlite3.Error, OSError):
+                self._files.check_known()  # the log must not be moved into another file
                 if connection is None:
                     connection = connect(self._path, busy_timeout_s=READERS_S)
                 found = self._log.stat()

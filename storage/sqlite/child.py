@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from storage.errors import StorageError, Unavailable
 from storage.sqlite.connect import connect, make_durable
 from storage.sqlite.engine import Opening, start
+from storage.sqlite.files import OpenFiles
 from storage.sqlite.transactions import BATCH_BYTES, Job, Transactions, batches
 from storage.sqlite.wire import Frames, frame, pack_results, unpack_jobs
 
@@ -76,6 +77,7 @@ def serve(line: _Line) -> None:
         return
     with held:
         try:
+            OpenFiles(opening.path, opening.file).check_known()  # before anything of another file is touched
             connection = connect(opening.path, busy_timeout_s=opening.busy_timeout_s)
             make_durable(connection, opening.path)
             transactions, end = start(connection, opening)

@@ -59,15 +59,22 @@ def side_files(path: Path) -> tuple[Path, ...]:
 
 
 def connect(
-    path: Path, *, readonly: bool = False, immutable: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
+    path: Path,
+    *,
+    readonly: bool = False,
+    new: bool = False,
+    immutable: bool = False,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
 ) -> sqlite3.Connection:
     """Open the database file without changing it yet; raise StorageError when it cannot be opened.
 
-    `immutable` reads a file that nobody else has open, and makes no file beside it.
+    Only with `new` is one made where there is none. `immutable` reads a file that nobody else has open, and makes no
+    file beside it.
     """
+    mode = "ro" if readonly else "rwc" if new else "rw"
     with translated(path):
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}&immutable={int(immutable)}",
+            f"{path.absolute().as_uri()}?mode={mode}&immutable={int(immutable)}",
             uri=True,
             isolation_level=None,
             check_same_thread=False,

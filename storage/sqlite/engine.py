@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.clock import Clock, Millis
+from storage.errors import Moved, Uncertain
 from storage.ids import DeliveryId
 from storage.records.changes import NOTHING, Changes, Committed
 from storage.records.queue import Claimed, Settle, Settled
@@ -13,6 +14,7 @@ from storage.sqlite import check_value, message_retention, sealed, upkeep
 from storage.sqlite.apply import Applier, Scopes
 from storage.sqlite.checkpoint import Checkpointer
 from storage.sqlite.connect import BUSY_TIMEOUT_S
+from storage.sqlite.files import FileId, OpenFiles
 from storage.sqlite.queue import ClaimOrder, Queue
 from storage.sqlite.transactions import Transactions
 from storage.vault import Vault
@@ -23,6 +25,8 @@ class Opening:
     """What an engine is made with; plain enough to be sent to another process."""
 
     path: Path
+    file: FileId
+    """Which file lies there."""
     vault: Vault
     clock: Clock
     scopes: Scopes
@@ -39,6 +43,7 @@ class Engine:
     def __init__(self, connection: sqlite3.Connection, opening: Opening) -> None:
         self._connection = connection
         self._vault = opening.vault
+        self.files = OpenFiles(opening.path, opening.file)
         self._applier = Applier(opening.vault, opening.clock, opening.scopes)
         self._queue = Queue(opening.vault, opening.clock, self._applier)
         self._data_version = self._version()
@@ -48,13 +53,25 @@ class Engine:
             self._queue.recover(connection)
 
     def look_around(self) -> None:
-        """Drop what is remembered when another process has written; nothing is written on old knowledge."""
+        """Drop what is remembered when another process has written; nothing is written on old knowledge.
+
+        Raises Moved when the file is not there any more.
+        """
+        self.files.check()
         version = self._version()
         if version != self._data_version:
             self._changed_elsewhere = True
             self.forget()
             check_value.follow(self._connection, self._vault)  # `keys rotate` may have put a new one first
             self._data_version = version
+
+    def look_back(self) -> None:
+        """Look after a commit whether it went into the file that is there; raise Uncertain when that is not so."""
+        try:
+            self.files.check()
+        except Moved as error:
+            text = f"It is not certain whether this was stored; repeat it with the same id. {error}"
+            raise Uncertain(text) from error
 
     def forget(self) -> None:
         """Drop what is remembered about stored rows."""
@@ -118,6 +135,9 @@ class Engine:
     def reseal(self, after: sealed.Place) -> tuple[sealed.Place | None, int, int]:
         return sealed.reseal(self._connection, vault=self._vault, after=after)
 
+    def present(self) -> None:
+        """Do nothing; that it was done shows that the file is there."""
+
     def changed_elsewhere(self) -> bool:
         """Tell whether another process has written since this was last asked."""
         changed, self._changed_elsewhere = self._changed_elsewhere, False
@@ -127,11 +147,13 @@ class Engine:
 def start(connection: sqlite3.Connection, opening: Opening) -> tuple[Transactions, Callable[[], None]]:
     """Make an engine on a connection; returns what commits for it, and what ends it and closes the connection."""
     engine = Engine(connection, opening)
-    transactions = Transactions(connection, engine, began=engine.look_around, rolled_back=engine.forget)
+    transactions = Transactions(
+        connection, engine, began=engine.look_around, committed=engine.look_back, rolled_back=engine.forget
+    )
     checkpointer: Checkpointer | None = None
     if opening.serving:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        checkpointer = Checkpointer(opening.path, transactions.turn)
+        checkpointer = Checkpointer(opening.path, transactions.turn, engine.files)
 
     def end() -> None:
         if checkpointer is not None:

@@ -11,7 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from storage.clock import Clock, Millis
 from storage.condition import Condition
-from storage.errors import Unavailable
+from storage.errors import Moved, Unavailable, Uncertain
 from storage.ids import DeliveryId, EventSeq, IntegrationId, LaneId, MessageId, OrgId, RoomId, UserId, WorkspaceId
 from storage.records.account import AccountLink
 from storage.records.audit import AuditFilter, AuditRow
@@ -44,6 +44,7 @@ from storage.sqlite.apply import Scopes
 from storage.sqlite.commit_health import CommitHealth
 from storage.sqlite.connect import BUSY_TIMEOUT_S, connect, make_durable, translated
 from storage.sqlite.engine import Engine, Opening, start
+from storage.sqlite.files import OpenFiles, file_id
 from storage.sqlite.line import Waiting
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
@@ -67,6 +68,7 @@ class SqliteStore:
         self.condition = Condition()
         """Whoever finds that the file cannot be written reports it here; `/ready` shows it."""
         self._path = opening.path
+        self._files = OpenFiles(opening.path, opening.file)
         self._vault = opening.vault
         self._clock = opening.clock
         self._listeners: list[Listener] = []
@@ -102,17 +104,23 @@ class SqliteStore:
         connection: sqlite3.Connection | None = getattr(self._reading, "connection", None)
         with translated(self._path):
             if connection is None:
-                connection = connect(self._path, readonly=True)
+                connection = self._connect()
                 self._reading.connection = connection
                 self._opened.append(connection)
             return query(connection, *args)
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open a connection for reading; the file must be the one the store was opened on."""
+        self._files.check_known()
+        return connect(self._path, readonly=True)
 
     def _heard(self, jobs: Sequence[Waiting]) -> None:
         """Take what became of jobs: tell of what was written, and learn whether the file can be written."""
         self._health.take(jobs)
         written = [job for job in jobs if job.error is None]
         self._publish(written)
-        if any(job.future is None or job.future.done() for job in written):
+        is_uncertain = any(isinstance(job.error, Uncertain) for job in jobs)
+        if is_uncertain or any(job.future is None or job.future.done() for job in written):
             self._tell_unheard()  # whoever caused it has stopped waiting, and follows it up no more
 
     def _tell_unheard(self) -> None:
@@ -233,6 +241,9 @@ class SqliteStore:
             gone += removed
             more = more and not gone
         return gone + await self._writer.run(Engine.purge_messages, now)
+
+    async def present(self) -> None:
+        await self._writer.run(Engine.present)
 
     async def changed_elsewhere(self) -> bool:
         return await self._writer.run(Engine.changed_elsewhere)
@@ -553,7 +564,7 @@ def open_store(
     Raises StorageError with one clear sentence when the file cannot be used.
     """
     existed = path.exists() and path.stat().st_size > 0
-    connection = connect(path, busy_timeout_s=busy_timeout_s)
+    connection = connect(path, new=True, busy_timeout_s=busy_timeout_s)
     try:
         pending = pending_migrations(connection, path)
         make_durable(connection, path)
@@ -563,8 +574,12 @@ def open_store(
             migrate(connection, path)
         with translated(path):
             vault = vault.with_lookup_key(check_value.made(connection, vault))
+            found = file_id(path)
+            if found is None:
+                raise Moved(f"{path.name} was moved while it was opened. {Moved.__doc__}")
             opening = Opening(
                 path=path.absolute(),
+                file=found,
                 vault=vault,
                 clock=clock,
                 scopes=scopes,

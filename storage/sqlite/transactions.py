@@ -44,12 +44,14 @@ class Transactions:
         subject: object,
         *,
         began: Callable[[], None],
+        committed: Callable[[], None],
         rolled_back: Callable[[], None],
     ) -> None:
         """Take the connection, what the operations are called on, and who is told what happens."""
         self._connection = connection
         self._subject = subject
         self._began = began
+        self._committed = committed
         self._rolled_back = rolled_back
         self.turn = threading.Lock()
         """Held while a batch is committed; whoever else holds it keeps the writer waiting."""
@@ -67,6 +69,7 @@ class Transactions:
             for group in _groups(batch):
                 self._run_group(group)
             connection.execute("COMMIT")
+            self._committed()
         except Exception as error:  # noqa: BLE001 # the writer must go on; everyone waiting gets the fault
             fault = translate(error) if isinstance(error, sqlite3.Error) else error
             with contextlib.suppress(sqlite3.Error):

@@ -265,6 +265,7 @@ OPERATIONS: dict[str, Case] = {
     "purge": Case(lambda stage: stage.store.purge(NOON)),
     "purge_events": Case(lambda stage: stage.store.purge(NOON)),
     "reseal": Case(lambda stage: stage.store.reseal()),
+    "present": Case(lambda stage: stage.store.present()),
     "changed_elsewhere": Case(lambda stage: stage.store.changed_elsewhere()),
 }
 CASES = {f"commit {name}": case for name, case in COMMITS.items()} | OPERATIONS

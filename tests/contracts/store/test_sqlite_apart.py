@@ -21,6 +21,7 @@ from storage.records.changes import Changes
 from storage.records.event import Event
 from storage.sqlite import apart, child
 from storage.sqlite.engine import Engine, Opening
+from storage.sqlite.files import FileId
 from storage.sqlite.store import SqliteStore, open_store
 from storage.sqlite.wire import Frames, frame
 from storage.vault import Vault
@@ -198,6 +199,7 @@ async def test_a_writer_that_cannot_start_leaves_no_process(tmp_path: Path) -> N
     """What was begun is ended: here the path is a folder."""
     opening = Opening(
         path=tmp_path,
+        file=FileId(0, 0),
         vault=Vault([KEY]),
         clock=SystemClock(),
         scopes=scopes,
@@ -214,6 +216,7 @@ def test_a_database_another_writer_holds_is_told_in_a_sentence(tmp_path: Path, m
     monkeypatch.setattr(child, "LOCK_S", 0.0)
     opening = Opening(
         path=tmp_path / "held.db",
+        file=FileId(0, 0),
         vault=Vault([KEY]),
         clock=SystemClock(),
         scopes=scopes,

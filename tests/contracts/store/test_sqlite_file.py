@@ -28,7 +28,7 @@ NAMES = [migration.name for migration in migrations.pending(Database(memory=True
 
 async def test_a_commit_is_durable(engine: SqliteEngine) -> None:
     """The writer runs with WAL, synchronous=FULL and foreign keys, or not at all."""
-    connection = connect(engine.path)
+    connection = connect(engine.path, new=True)
     make_durable(connection, engine.path)
     found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert found == ["wal", 2]

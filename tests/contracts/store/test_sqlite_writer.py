@@ -17,7 +17,7 @@ from tests.contracts.store.engine import SqliteEngine
 
 @pytest.fixture
 async def connection(engine: SqliteEngine) -> AsyncIterator[sqlite3.Connection]:
-    opened = connect(engine.path)
+    opened = connect(engine.path, new=True)
     make_durable(opened, engine.path)
     opened.execute("CREATE TABLE item (number INTEGER PRIMARY KEY) STRICT")
     yield opened
@@ -32,7 +32,9 @@ class Watch:
         self.committed: list[list[object]] = []
         self.rolled_back = 0
         connection.set_trace_callback(self.statements.append)
-        transactions = Transactions(connection, connection, began=lambda: None, rolled_back=self._rolled_back)
+        transactions = Transactions(
+            connection, connection, began=lambda: None, committed=lambda: None, rolled_back=self._rolled_back
+        )
         self.writer: ThreadWriter[sqlite3.Connection] = ThreadWriter(
             transactions,
             heard=lambda jobs: self.committed.append([job.result for job in jobs]),
