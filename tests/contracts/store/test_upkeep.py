@@ -235,7 +235,7 @@ async def test_resealing_makes_the_old_key_useless(store: Store, engine: SqliteE
         assert await new.hook(incoming().id) == incoming(secret="shh")
         assert await new.hook_version(outgoing().id, 1) == outgoing()
         assert len(await new.requests(incoming().id, count=1000)) == 200
-        assert [one.response for one in (await new.attempts([outgoing().id], ascending=True))[0]] == [None, "kept"]
+        assert {one.response for one in (await new.attempts([outgoing().id]))[0]} == {None, "kept"}
         assert new.lookup("x") == looked_up
         assert await new.workspaces(ORG) == [workspace()]
         assert await new.pending(proposal().kind, proposal().key) == proposal()
