@@ -292,6 +292,32 @@ def test_users_are_managed_beside_the_server(server: ServerProcess) -> None:
     }
 
 
+def test_a_lowered_role_stops_hooks_of_the_running_server(server: ServerProcess) -> None:
+    """The command names them and how to take them over, and the server lets them into the private room no more."""
+    folder = ("--data", server.data)
+    owner = login(server.url)
+    made = json.loads(done(patchbay("user", "add", "ann", "--role", "admin", "--json", *folder)))
+    ann = login(server.url, "ann", made["password"])
+    assert ask(f"{server.url}/api/v1/groups.create", {"name": "board", "members": ["rocket.cat"]}, owner)[0] == 200
+    body = {"type": "webhook-incoming", "name": "ci", "enabled": True, "username": "rocket.cat", "channel": "#board"}
+    created = ask(f"{server.url}/api/v1/integrations.create", {**body, "scriptEnabled": False}, ann)
+    hook = created[1]["integration"]
+    address = f"{server.url}/hooks/{hook['_id']}/{hook['token']}"
+    assert ask(address, {"text": "before"})[0] == 200
+    assert done(patchbay("user", "role", "ann", "editor", *folder)) == (
+        "Done. ann is editor.\n"
+        f"Stopped the hook {hook['_id']}: its maker ann may not enter #board."
+        f" To take it over: patchbay hook in adopt {hook['_id']}\n"
+    )
+    assert eventually(
+        lambda: ask(address, {"text": "after"}) == (400, {"success": False, "error": "error-not-allowed"})
+    )
+    token = json.loads(done(patchbay("token", "add", "owner", "script", "--json", *folder)))["X-Auth-Token"]
+    line = ("hook", "--url", server.url, "in", "adopt", hook["_id"])
+    assert "runs with the rights of owner now" in done(patchbay(*line, settings={"PATCHBAY_TOKEN": token}))
+    assert ask(address, {"text": "taken over"})[0] == 200
+
+
 def test_keys_rotate_beside_the_server(server: ServerProcess) -> None:
     """The server opens what was sealed a moment ago, soon seals with the new key, and later needs no other."""
     key_file = server.data / "patchbay.key"
