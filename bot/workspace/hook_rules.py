@@ -16,7 +16,7 @@ from handlers.outgoing.events import OutgoingEvent
 from handlers.permissions import FULL, MANAGE_OUTGOING, OWN, permissions
 from handlers.targets import ADDRESS_REFUSED, AllowList, judge_url
 from storage.ids import RoomId, UserId
-from storage.records.integration import Direction, Hook, direction
+from storage.records.integration import Direction, Hook, IncomingHook, OutgoingHook, direction
 from storage.records.user import User
 
 SCRIPTS_DISABLED = Fault("integration-scripts-disabled")
@@ -98,7 +98,9 @@ class HookRules:
         poster = await self._directory.user(hook.user_id)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid Post As User", "error-invalid-post-as-user")
-        if form.enabled and not may_act_as(actor, poster, Direction.INCOMING):
+        override = hook if form.override_destination is None else form
+        elsewhere = isinstance(override, IncomingForm | IncomingHook) and bool(override.override_destination)
+        if form.enabled and not await self._lets_run(actor, hook, poster, elsewhere=elsewhere):
             return refuse(NOT_AS_THAT_USER, "error-invalid-post-as-user")
         fault = await self._makers_fault(actor, hook, channels, refuse)
         return fault or Approved(poster, channels)
@@ -207,8 +209,38 @@ class HookRules:
             return _may_let_act([actor, maker], poster, Direction.OUTGOING)
         if hook.user_id != poster.id:
             owner = await self._directory.user(hook.created_by[0])
-            return _may_let_act([actor, owner], poster, Direction.OUTGOING)
-        return not form.enabled or may_act_as(actor, poster, Direction.OUTGOING)
+            if not _may_let_act([actor, owner], poster, Direction.OUTGOING):
+                return False
+        others = bool(form.impersonate_user)
+        return not form.enabled or await self._lets_run(actor, hook, poster, as_others=others)
+
+    async def lets_run(self, actor: User, hook: Hook) -> bool:
+        """Tell whether somebody may switch a hook on as it is, be it another one's."""
+        poster = await self._directory.user(hook.user_id)
+        return poster is not None and await self._lets_run(
+            actor,
+            hook,
+            poster,
+            as_others=isinstance(hook, OutgoingHook) and bool(hook.impersonate_user),
+            elsewhere=isinstance(hook, IncomingHook) and hook.override_destination,
+        )
+
+    async def _lets_run(
+        self, actor: User, hook: Hook, poster: User, *, as_others: bool = False, elsewhere: bool = False
+    ) -> bool:
+        """Judge who changes a hook by all that it does with its maker's rights, which are not the changer's.
+
+        `as_others` posts as whoever its maker may act as; `elsewhere` posts into whatever its maker may enter.
+        """
+        way = direction(hook)
+        if not may_act_as(actor, poster, way):
+            return False
+        if actor.id == hook.created_by[0]:
+            return True
+        maker = await self._directory.user(hook.created_by[0])
+        if as_others and maker is not None and not may_act_as(actor, maker, way):
+            return False
+        return not elsewhere or await self._directory.may_reach(actor, way, None)
 
     async def _makers_fault(self, actor: User, hook: Hook, channels: Sequence[str], refuse: Refuse) -> Fault | None:
         """Refuse rooms added to somebody else's hook whose maker may not enter them: it would be silent there."""

@@ -29,7 +29,7 @@ _ALLOWED: Final = MappingProxyType(
     {
         "NAME": "any text that is not the first word of a command, such as help or list",
         "room": "#room of rooms you are in, or @name",
-        "post-as": "@name of somebody active; messages of hooks usually come from @rocket.cat",
+        "post-as": "yourself, a bot such as @rocket.cat, or who manages all hooks: somebody active of no higher role",
         "url": "http:// or https:// addresses; several with spaces between them",
     }
 )

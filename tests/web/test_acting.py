@@ -332,6 +332,33 @@ async def test_who_may_not_post_as_somebody_changes_no_hook_that_does(server: Se
     assert (await server.api("POST", "integrations.remove", gone, who=admin))[0] == 200
 
 
+async def test_what_impersonates_with_an_owners_rights_is_not_redirected_by_an_admin(server: Server) -> None:
+    """Neither while it is off nor by a line; one that was taken over is the admin's to change."""
+    admin = await server.user("adam", "admin")
+    made = (await server.post("integrations.create", OUTGOING))["integration"]["_id"]
+    body = {**OUTGOING, "integrationId": made, "impersonateUser": True, "token": "t"}
+    status, answer = await server.api("PUT", "integrations.update", body, who=admin)
+    assert (status, answer["errorType"]) == (400, "error-invalid-user")
+    assert (await server.api("PUT", "integrations.update", {**body, "enabled": False}, who=admin))[0] == 200
+    assert (await typed(server, "adam", f"out enable {made}")).code == "invalid"
+    plain = {**body, "impersonateUser": False}
+    assert (await server.api("PUT", "integrations.update", plain, who=admin))[0] == 200
+    assert (await typed(server, "adam", f"out adopt {made}")).code == "ok"
+    assert (await server.api("PUT", "integrations.update", body, who=admin))[0] == 200
+
+
+async def test_a_steward_of_others_hooks_opens_no_room_with_their_makers_rights(server: Server) -> None:
+    """Who manages all incoming hooks and makes none is in rooms by membership, and so is what they change."""
+    steward = await server.user("stew", "viewer")
+    await _granted(server, "stew", MANAGE_INCOMING)
+    hook = await _made(server, None)
+    body = {**INCOMING, "integrationId": hook.id, "overrideDestinationChannelEnabled": True}
+    status, answer = await server.api("PUT", "integrations.update", body, who=steward)
+    assert (status, answer["errorType"]) == (400, "error-invalid-post-as-user")
+    body["overrideDestinationChannelEnabled"] = False
+    assert (await server.api("PUT", "integrations.update", body, who=steward))[0] == 200
+
+
 @pytest.mark.parametrize("noun", ["in", "out"])
 async def test_an_editors_hook_is_given_no_room_the_editor_may_not_enter(server: Server, noun: str) -> None:
     """Who manages all hooks is told that it would be silent there; rooms it has already stay, and theirs are added."""
