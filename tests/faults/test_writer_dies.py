@@ -264,6 +264,7 @@ OPERATIONS: dict[str, Case] = {
     "probe": Case(lambda stage: stage.store.probe()),
     "purge": Case(lambda stage: stage.store.purge(NOON)),
     "purge_events": Case(lambda stage: stage.store.purge(NOON)),
+    "purge_messages": Case(lambda stage: stage.store.purge(NOON)),
     "reseal": Case(lambda stage: stage.store.reseal()),
     "present": Case(lambda stage: stage.store.present()),
     "changed_elsewhere": Case(lambda stage: stage.store.changed_elsewhere()),
