@@ -151,8 +151,12 @@ class Integrations(Protocol):
         """Return a page of hooks and how many match in all; only those on the page are opened."""
         ...
 
-    async def bare_hooks(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[Hook]:
-        """Return a page of hooks without what is sealed: token, addresses, secrets and keys are not there."""
+    async def hook_ids(self, wanted: WantedHooks) -> list[IntegrationId]:
+        """Return the ids of all hooks that are meant, for what looks at each of them, a few at a time."""
+        ...
+
+    async def bare_hooks(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
+        """Return hooks without what is sealed: token, addresses, secrets and keys are not there."""
         ...
 
     async def hook_outlines(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[HookOutline]:

@@ -210,12 +210,10 @@ class Directory:
         return [hook async for hook in self.every_hook(WantedHooks(org_id=self.org))]
 
     async def every_hook(self, wanted: WantedHooks) -> AsyncIterator[Hook]:
-        """Bring all hooks that are meant, a page at a time; nothing of them is remembered."""
-        read, total = 0, 1
-        while read < total:
-            page, total = await self._store.hook_page(wanted, offset=read, count=AT_ONCE)
-            read += AT_ONCE
-            for hook in page:
+        """Bring all hooks that are meant, a few at a time; nothing of them is remembered."""
+        ids = await self._store.hook_ids(wanted)
+        for start in range(0, len(ids), AT_ONCE):
+            for hook in await self._store.hooks_of(ids[start : start + AT_ONCE]):
                 yield hook
 
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:

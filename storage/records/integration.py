@@ -121,6 +121,11 @@ class Sight:
     all_of: frozenset[Direction] = frozenset()
     own_of: frozenset[Direction] = frozenset()
 
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether nothing is out of sight."""
+        return self.all_of.issuperset(Direction)
+
 
 class HookField(StrEnum):
     """What hooks are listed and found by; the names of their columns."""

@@ -1,11 +1,11 @@
-"""Lists hooks: what is asked for is found and put in order by one index, and only a page of it is read and opened."""
+"""Lists hooks: what is asked for is found and put in order by an index, and only a page of it is read and opened."""
 
 import sqlite3
 from collections.abc import Sequence
 
 from storage.ids import IntegrationId
 from storage.plain_json import read, write
-from storage.records.integration import Direction, Hook, HookOutline, HookTally, Sight, WantedHooks
+from storage.records.integration import Direction, Hook, HookField, HookOutline, HookTally, Sight, WantedHooks
 from storage.sqlite import rows
 from storage.sqlite.reads import marks
 from storage.vault import Vault
@@ -14,6 +14,10 @@ Connection = sqlite3.Connection
 
 _LISTED = "integration INDEXED BY integration_listed"
 """Holds every column that is asked for below: rows, each with its sealed part, are not looked at."""
+_BY_AGE = "integration INDEXED BY integration_by_age"
+"""For all hooks in the order they were made in: nothing is sorted."""
+_BY_MAKER = "integration INDEXED BY integration_by_maker"
+"""For those of one person, who makes a few hundred at most."""
 
 _LAST_FAILED = """CASE direction
   WHEN 'webhook-incoming' THEN
@@ -30,11 +34,15 @@ def page(connection: Connection, vault: Vault, wanted: WantedHooks, offset: int,
     return of_ids(connection, vault, _ids(connection, wanted, offset, count)), _total(connection, wanted)
 
 
-def bare(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[Hook]:
+def ids(connection: Connection, wanted: WantedHooks) -> list[str]:
+    return _ids(connection, wanted, 0, -1)
+
+
+def bare(connection: Connection, hook_ids: Sequence[str]) -> list[Hook]:
     # one step of SQLite and one value: each row that is stepped hands the interpreter's lock over
     found = connection.execute(
         "SELECT json_group_array(body) FROM json_each(?) CROSS JOIN integration ON integration.id = json_each.value",
-        (write(_ids(connection, wanted, offset, count)),),
+        (write(hook_ids),),
     ).fetchone()
     return [rows.bare_hook_from(body) for body in read(found[0])]
 
@@ -43,7 +51,7 @@ def outlines(connection: Connection, wanted: WantedHooks, offset: int, count: in
     where, values = _where(wanted)
     found = connection.execute(
         "SELECT json_group_array(json_array(id, name, direction)) FROM"
-        f" (SELECT id, name, direction FROM {_LISTED} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
+        f" (SELECT id, name, direction FROM {_index(wanted)} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
         (*values, count, offset),
     ).fetchone()
     return _outlines(found[0])
@@ -65,7 +73,7 @@ def tally(connection: Connection, wanted: WantedHooks, now: int) -> HookTally:
         " count(*) FILTER (WHERE state = 'off') AS off, count(*) FILTER (WHERE state = 'expired') AS expired,"
         " count(*) FILTER (WHERE state = 'muted') AS muted FROM (SELECT direction,"
         " CASE WHEN NOT enabled THEN 'off' WHEN expires_at <= ? THEN 'expired' WHEN muted_until > ? THEN 'muted' END"
-        f" AS state FROM {_LISTED} WHERE {where})",
+        f" AS state FROM {_index(wanted)} WHERE {where})",
         (now, now, *values),
     ).fetchone()
     return HookTally(**found)
@@ -75,7 +83,7 @@ def failing(connection: Connection, wanted: WantedHooks, count: int) -> tuple[li
     where, values = _where(wanted)
     found = connection.execute(
         "SELECT json_group_array(json_array(id, name, direction)), max(total) FROM (SELECT *, count(*) OVER () AS total"
-        f" FROM (SELECT id, name, direction, {_LAST_FAILED} AS failed FROM {_LISTED} WHERE {where}"
+        f" FROM (SELECT id, name, direction, {_LAST_FAILED} AS failed FROM {_index(wanted)} WHERE {where}"
         f" ORDER BY {_order(wanted)}) WHERE failed LIMIT ?)",
         (*values, count),
     ).fetchone()
@@ -93,7 +101,7 @@ def _ids(connection: Connection, wanted: WantedHooks, offset: int, count: int) -
     where, values = _where(wanted)
     found = connection.execute(
         f"SELECT json_group_array(id) FROM"
-        f" (SELECT id FROM {_LISTED} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
+        f" (SELECT id FROM {_index(wanted, ids_only=True)} WHERE {where} ORDER BY {_order(wanted)} LIMIT ? OFFSET ?)",
         (*values, count, offset),
     ).fetchone()
     ids: list[str] = read(found[0])
@@ -102,18 +110,33 @@ def _ids(connection: Connection, wanted: WantedHooks, offset: int, count: int) -
 
 def _total(connection: Connection, wanted: WantedHooks) -> int:
     where, values = _where(wanted)
-    return int(connection.execute(f"SELECT count(*) FROM {_LISTED} WHERE {where}", values).fetchone()[0])
+    return int(
+        connection.execute(f"SELECT count(*) FROM {_index(wanted, ids_only=True)} WHERE {where}", values).fetchone()[0]
+    )
+
+
+def _index(wanted: WantedHooks, *, ids_only: bool = False) -> str:
+    if wanted.sight is not None and not wanted.sight.all_of:
+        return _BY_MAKER
+    is_all = wanted == WantedHooks(org_id=wanted.org_id, sight=wanted.sight if _is_whole(wanted) else None)
+    return _BY_AGE if ids_only and is_all else _LISTED
+
+
+def _is_whole(wanted: WantedHooks) -> bool:
+    return wanted.sight is None or wanted.sight.is_whole
 
 
 def _order(wanted: WantedHooks) -> str:
-    # hooks that are equal in all of it stay in the order they were made in
     terms = [f"{name.value} {'ASC' if way > 0 else 'DESC'}" for name, way in wanted.order]
-    return ", ".join([*terms, "created_at", "id"])
+    if HookField.ID not in dict(wanted.order):
+        # hooks that are equal in all of it stay in the order they were made in
+        terms += ["created_at", "id"]
+    return ", ".join(terms)
 
 
 def _where(wanted: WantedHooks) -> tuple[str, list[object]]:
     conditions, values = ["org_id = ?"], list[object]([wanted.org_id])
-    if wanted.sight is not None:
+    if wanted.sight is not None and not _is_whole(wanted):
         condition, more = seen(wanted.sight, None)
         conditions.append(condition)
         values += more
@@ -141,6 +164,7 @@ def _where(wanted: WantedHooks) -> tuple[str, list[object]]:
 def seen(sight: Sight, org: str | None) -> tuple[str, list[object]]:
     """Return the condition that a hook is in somebody's sight, and of an organisation, with its values."""
     every, own = sorted(sight.all_of), sorted(sight.own_of)
-    condition = f"(direction IN ({marks(every)}) OR (direction IN ({marks(own)}) AND created_by = ?))"
+    mine = f"created_by = ? AND direction IN ({marks(own)})"
+    condition = f"(direction IN ({marks(every)}) OR ({mine}))" if every else mine
     of_org = [] if org is None else [org]
-    return f"{'org_id = ? AND ' if of_org else ''}{condition}", [*of_org, *every, *own, sight.user_id]
+    return f"{'org_id = ? AND ' if of_org else ''}{condition}", [*of_org, *every, sight.user_id, *own]

@@ -49,6 +49,8 @@ CREATE TABLE integration (
 CREATE INDEX integration_by_user ON integration(user_id);
 CREATE INDEX integration_listed ON integration(
   org_id, folded, id, direction, name, enabled, user_id, created_by, created_at, updated_at, expires_at, muted_until);
+CREATE INDEX integration_by_age ON integration(org_id, created_at, id);
+CREATE INDEX integration_by_maker ON integration(org_id, created_by, created_at, id);
 CREATE TABLE integration_channel (
   channel TEXT NOT NULL, is_target INTEGER NOT NULL,
   integration_id TEXT NOT NULL REFERENCES integration(id) ON DELETE CASCADE,

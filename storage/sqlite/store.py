@@ -371,8 +371,11 @@ class SqliteStore:
     async def hook_page(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> tuple[list[Hook], int]:
         return await self._read(listed_hooks.page, self._vault, wanted, offset, count)
 
-    async def bare_hooks(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[Hook]:
-        return await self._read(listed_hooks.bare, wanted, offset, count)
+    async def hook_ids(self, wanted: WantedHooks) -> list[IntegrationId]:
+        return [IntegrationId(each) for each in await self._read(listed_hooks.ids, wanted)]
+
+    async def bare_hooks(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
+        return await self._read(listed_hooks.bare, hook_ids)
 
     async def hook_outlines(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[HookOutline]:
         return await self._read(listed_hooks.outlines, wanted, offset, count)

@@ -1,6 +1,5 @@
 """Managing webhooks: `integrations.*`, in the contract's order of checks (`rocketchat.md` §4, §8 and §12)."""
 
-import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -107,12 +106,10 @@ def narrowed(query: Mapping[str, object]) -> tuple[Sequence[tuple[HookField, str
 
 async def _outlined(services: Services, wanted: WantedHooks) -> AsyncIterator[tuple[IntegrationId, Item]]:
     """Bring the id and the view of every hook, its secrets left out: nobody filters or sorts by those."""
-    for offset in itertools.count(step=LOOKED_THROUGH):
-        hooks = await services.store.bare_hooks(wanted, offset=offset, count=LOOKED_THROUGH)
-        for hook in hooks:
+    ids = await services.store.hook_ids(wanted)
+    for start in range(0, len(ids), LOOKED_THROUGH):
+        for hook in await services.store.bare_hooks(ids[start : start + LOOKED_THROUGH]):
             yield hook.id, integration_view(hook)
-        if len(hooks) < LOOKED_THROUGH:
-            return
 
 
 async def get_integration(services: Services, request: ApiRequest) -> Reply:
