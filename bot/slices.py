@@ -2,8 +2,9 @@
 
 import asyncio
 
-SLICE_S = 0.004
-"""Seconds of work after which the loop goes on with what else is due."""
+SLICE_S = 0.002
+"""Seconds of work after which the loop goes on with what else is due: a request takes some turns of the loop, and waits
+for a slice at each of them."""
 
 
 class Slices:

@@ -38,13 +38,14 @@ def ids(connection: Connection, wanted: WantedHooks) -> list[str]:
     return _ids(connection, wanted, 0, -1)
 
 
-def bare(connection: Connection, hook_ids: Sequence[str]) -> list[Hook]:
+def bodies(connection: Connection, hook_ids: Sequence[str]) -> list[str]:
     # one step of SQLite and one value: each row that is stepped hands the interpreter's lock over
     found = connection.execute(
         "SELECT json_group_array(body) FROM json_each(?) CROSS JOIN integration ON integration.id = json_each.value",
         (write(hook_ids),),
     ).fetchone()
-    return [rows.bare_hook_from(body) for body in read(found[0])]
+    texts: list[str] = read(found[0])
+    return texts
 
 
 def outlines(connection: Connection, wanted: WantedHooks, offset: int, count: int) -> list[HookOutline]:

@@ -48,6 +48,7 @@ from storage.sqlite.files import OpenFiles, file_id
 from storage.sqlite.line import Waiting
 from storage.sqlite.migrating import migrate, pending_migrations
 from storage.sqlite.queue import ClaimOrder
+from storage.sqlite.rows import bare_hook_from
 from storage.sqlite.tally import DayTotals, totals_of
 from storage.sqlite.together import Together
 from storage.sqlite.transactions import Job
@@ -375,7 +376,8 @@ class SqliteStore:
         return [IntegrationId(each) for each in await self._read(listed_hooks.ids, wanted)]
 
     async def bare_hooks(self, hook_ids: Sequence[IntegrationId]) -> list[Hook]:
-        return await self._read(listed_hooks.bare, hook_ids)
+        # here and not beside the loop: where both work, each waits for the interpreter's lock, and with it the others
+        return [bare_hook_from(body) for body in await self._read(listed_hooks.bodies, hook_ids)]
 
     async def hook_outlines(self, wanted: WantedHooks, *, offset: int = 0, count: int = 50) -> list[HookOutline]:
         return await self._read(listed_hooks.outlines, wanted, offset, count)

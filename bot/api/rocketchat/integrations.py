@@ -54,7 +54,7 @@ _IN_STORE: Final = MappingProxyType(
 )
 """What the store can sort and filter by; for all else every hook is looked at, a few at a time."""
 _TIMES: Final = frozenset({HookField.MADE, HookField.CHANGED})
-LOOKED_THROUGH: Final = 100
+LOOKED_THROUGH: Final = 50
 """Hooks read at once where all of them are looked through."""
 
 
