@@ -14,6 +14,7 @@ from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.sqlite import rows
 from storage.sqlite.apply import Applier
 from storage.sqlite.lanes import IDLE, Lane
+from storage.sqlite.weight import weigh
 from storage.vault import Vault
 
 POISON_RECEIVES = 20
@@ -28,7 +29,7 @@ BY_HAND = "discarded by hand"
 """Why somebody's discarded dead letters stand as they do."""
 
 CLAIM_BYTES = 4 << 20
-"""Events in the answer to one claim; one that is larger comes alone."""
+"""Events and hooks in the answer to one claim; what is larger comes alone."""
 
 EXPIRE_ROWS = 1000
 """Held deliveries that die in one transaction."""
@@ -73,6 +74,7 @@ class Queue:
         self._clock = clock
         self._applier = applier
         self._hooks: dict[IntegrationId, OutgoingHook] = {}
+        self._sizes: dict[IntegrationId, int] = {}
         # never the number of a lease that is in hand, also not when only the writer starts again
         self._lease = clock.steady() * 1000
         self._claimed_bytes = 0
@@ -80,6 +82,7 @@ class Queue:
     def forget(self) -> None:
         """Drop what is remembered about integrations."""
         self._hooks.clear()
+        self._sizes.clear()
 
     def recover(self, connection: sqlite3.Connection) -> int:
         """Void every lease found at start: one process owns the file (decision 45).
@@ -171,6 +174,8 @@ class Queue:
             )
             if suspected:
                 break
+        if leases:
+            self._claimed_bytes += self._sizes[hook.id]
         if (leases or renewed) and lane.ordered:
             connection.execute("UPDATE lane SET not_before = ? WHERE id = ?", (until, lane.id))
         return leases, suspected
@@ -186,6 +191,7 @@ class Queue:
             hook = rows.hook_from(row, self._vault)
             assert isinstance(hook, OutgoingHook)  # noqa: S101 # only outgoing hooks have lanes
             known = self._hooks[hook_id] = hook
+            self._sizes[hook_id] = weigh(hook)
         return known
 
     def settle(self, connection: sqlite3.Connection, settles: Sequence[Settle]) -> list[Settled]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 
 from storage.errors import VaultError
 from storage.vault import Vault, key_of
@@ -20,6 +21,8 @@ COLUMNS: tuple[tuple[str, str, str, str], ...] = (
 
 RESEAL_ROWS = 200
 """Secrets sealed again in one transaction."""
+RESEAL_BYTES = 4 << 20
+"""What they hold, too: the bodies of requests are sealed, and each may be a megabyte."""
 
 Place = tuple[int, object]
 """How far re-encryption has come: which sealed column, and the last key looked at."""
@@ -37,21 +40,20 @@ def reseal(connection: sqlite3.Connection, *, vault: Vault, after: Place) -> tup
     table, key, identity, column = COLUMNS[number]
     found = connection.execute(
         f"SELECT {key}, {identity}, {column} FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?", (last, RESEAL_ROWS)
-    ).fetchall()
-    changed = 0
+    )
+    looked = changed = size = 0
     for row_key, name, sealed in found:
-        if sealed is None or vault.is_current(sealed):
-            continue
-        try:
-            fresh = vault.seal(vault.open(sealed, name), name)
-        except VaultError:
-            continue
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (fresh, row_key))
-        changed += 1
-    if len(found) == RESEAL_ROWS:
-        return (number, found[-1][0]), len(found), changed
+        looked += 1
+        if sealed is not None and not vault.is_current(sealed):
+            with suppress(VaultError):
+                fresh = vault.seal(vault.open(sealed, name), name)
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (fresh, row_key))
+                changed, size = changed + 1, size + len(fresh)
+        if looked == RESEAL_ROWS or size >= RESEAL_BYTES:
+            found.close()
+            return (number, row_key), looked, changed
     following = (number + 1, _BEFORE_ALL) if number + 1 < len(COLUMNS) else None
-    return following, len(found), changed
+    return following, looked, changed
 
 
 def count(connection: sqlite3.Connection) -> int:

@@ -28,6 +28,8 @@ from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.sqlite.engine import Engine
 from storage.sqlite.transactions import Job
 
+KNOWN_BYTES = 16 << 10
+"""Hooks up to this size are remembered as they came; a larger one is rare, and is read each time."""
 _HEAD = 4
 _LIST = b"\xdd"
 """How a MessagePack list of any length begins; four bytes with its length follow."""
@@ -117,7 +119,7 @@ class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
     """The answer to a claim, with each hook once."""
 
     leases: tuple[_Lease, ...]
-    hooks: bytes
+    hooks: tuple[bytes, ...]
     next_at: Millis | None
 
     @classmethod
@@ -128,11 +130,12 @@ class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
             _Lease(leased.delivery, leased.lease, leased.until, leased.event, places[leased.hook.id])
             for leased in claimed.leases
         ]
-        return cls(tuple(leases), pickle.dumps(list(hooks.values()), pickle.HIGHEST_PROTOCOL), claimed.next_at)
+        pickled = tuple([pickle.dumps(hook, pickle.HIGHEST_PROTOCOL) for hook in hooks.values()])
+        return cls(tuple(leases), pickled, claimed.next_at)
 
     @property
     def claimed(self) -> Claimed:
-        hooks = _hooks(self.hooks)
+        hooks = [_known_hook(one) if len(one) <= KNOWN_BYTES else _hook(one) for one in self.hooks]
         leases = [
             Leased(delivery=one.delivery, lease=one.lease, until=one.until, event=one.event, hook=hooks[one.hook])
             for one in self.leases
@@ -241,10 +244,15 @@ def _result(job: Job) -> Committed | Settled | _Claim | bytes:
     return pickle.dumps((job.result, _sendable(job.error)), pickle.HIGHEST_PROTOCOL)
 
 
-@lru_cache(maxsize=64)
-def _hooks(pickled: bytes) -> list[OutgoingHook]:
-    hooks: list[OutgoingHook] = pickle.loads(pickled)  # noqa: S301 # our own other end
-    return hooks
+def _hook(pickled: bytes) -> OutgoingHook:
+    hook: OutgoingHook = pickle.loads(pickled)  # noqa: S301 # our own other end
+    return hook
+
+
+@lru_cache(maxsize=1024)
+def _known_hook(pickled: bytes) -> OutgoingHook:
+    """Return a hook, the same object while it is the same: most claims hold hooks of earlier ones."""
+    return _hook(pickled)
 
 
 def _sendable(error: BaseException | None) -> BaseException | None:

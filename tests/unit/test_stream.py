@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bot.workspace import stream as module
 from bot.workspace.stream import Lagged, Stream, Subscription
 from handlers.outgoing.scopes import hook_scopes
+from storage.errors import Unavailable
 from storage.ids import EventSeq
 from storage.records.changes import Changes, Fact
 from storage.records.event import Event, EventKind, NewEvent
@@ -30,6 +32,8 @@ class Late:
         self._store = store
         self._listeners: list[Callable[[Sequence[Event]], None]] = []
         self._events: list[Event] = []
+        self.faults = 0
+        """How many reads fail from now on."""
         store.subscribe(self._events.extend)
 
     def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> None:
@@ -45,6 +49,9 @@ class Late:
         return await self._store.event(seq)
 
     async def events_after(self, seq: EventSeq, limit: int = 1000) -> list[Event]:
+        if self.faults:
+            self.faults -= 1
+            raise Unavailable
         return await self._store.events_after(seq, limit)
 
     async def last_event(self) -> EventSeq:
@@ -139,6 +146,42 @@ async def test_a_slow_reader_is_cut_off(store: SqliteStore, monkeypatch: pytest.
             await slow.next()
     async with stream.subscribe(slow.last) as resumed:
         assert await read(resumed, 5) == [4, 5]
+
+
+async def test_a_slow_reader_of_large_events_is_cut_off(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits for a reader is bounded in bytes, too; a single event always finds room, and it resumes by number."""
+    monkeypatch.setattr("bot.workspace.stream.BACKLOG_BYTES", 3_000)
+    stream = Stream(store, await store.last_event())
+    sizes = [1_000] * 5 + [9_000, 10]
+    async with stream.subscribe() as subscription:
+        for size in sizes:
+            event = NewEvent(kind=EventKind.USER_CHANGED, org_id=ORG, at=NOON, json=f'"{"x" * size}"')
+            await store.commit(Changes(facts=(Fact(event=event),)))
+        with pytest.raises(Lagged):
+            await read(subscription, len(sizes))
+        last = subscription.last
+        assert 0 < last < 5
+    seen = []
+    while last < len(sizes):
+        async with stream.subscribe(last) as subscription:
+            with suppress(Lagged):
+                while last < len(sizes):
+                    last = (await subscription.next()).seq
+                    seen.append(last)
+    assert seen == list(range(seen[0], len(sizes) + 1))
+
+
+async def test_what_nobody_heard_of_is_read(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading on brings what was committed and never announced, also when the store cannot be read at first."""
+    monkeypatch.setattr("bot.workspace.stream.RETRY_S", 0.01)
+    late = Late(store)
+    stream = Stream(late, EventSeq(0))
+    async with stream.subscribe() as subscription:
+        await happen(store, 2)
+        late.faults = 2
+        stream.read_on()
+        assert await read(subscription, 2) == [1, 2]
+    stream.close()
 
 
 async def test_a_reader_far_behind_catches_up_in_steps(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
