@@ -20,6 +20,7 @@ from storage.sqlite.store import SqliteStore, open_store
 from storage.vault import Vault
 from tests.contracts.store.engine import KEY, scopes
 from tests.contracts.store.units import fact, queue_up
+from tests.doors import through
 from tests.faults.stage import post, until
 from tests.process import children
 from tests.records import NOON, ORG, message, outgoing, room, user
@@ -182,3 +183,19 @@ async def test_a_server_whose_writer_stands_still(tmp_path: Path) -> None:
         status, told = await server.api("POST", "chat.postMessage", said, who=bob)
         assert status == 401, told
         assert await post(server, "again") == (200, {"success": True})
+
+
+@pytest.mark.parametrize("name", ["commands.run", "slashCommand", "terminal", "slack", "mattermost"])
+async def test_every_door_says_that_it_is_not_certain(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever types a line is told in the answers' own shape, and what became of it shows once the writer goes on."""
+    async with through(name, tmp_path / "data", apart=True) as door:
+        monkeypatch.setattr(line, "ANSWER_S", 0.05)  # before a chat is told to wait
+        with standing_still():
+            try:
+                told = (await door.say("in disable first-hook")).text
+            except AssertionError as refused:  # doors of this server answer with an error
+                told = str(refused)
+        assert "it is not certain whether it was stored" in told
+        assert "repeat it with the same id" in told
