@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import StreamReader, hdrs, web
 from msgspec import Struct
 
-from bot.web.large_bodies import LARGE, OF_SERVER, LargeBodies
+from bot.web.large_bodies import LARGE, OF_SERVER
 from handlers.bodies import BodyFault
 from handlers.unpacking import TOO_LARGE, decompress, too_large
 
@@ -42,20 +42,18 @@ async def read_raw(request: web.BaseRequest, limit: int, *, seconds: float = REA
         return BodyFault(400, "The body ended early, or its chunks are malformed.")
     if len(received) > limit:
         return too_large(limit)
-    large = request.get(OF_SERVER)
-    if large is not None and len(received) > LARGE:
+    if len(received) > LARGE and (large := request.get(OF_SERVER)) is not None:
         await large.enter(request, len(received), held=len(received))
     if hdrs.CONTENT_ENCODING not in request.headers:
         return RawBody(raw=received, decoded=received)
-    decoded = await _unpacked(request, received, limit, large)
+    decoded = await _unpacked(request, received, limit)
     return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
 
 
-async def _unpacked(
-    request: web.BaseRequest, received: bytes, limit: int, large: LargeBodies | None
-) -> bytes | BodyFault:
+async def _unpacked(request: web.BaseRequest, received: bytes, limit: int) -> bytes | BodyFault:
     """Unpack a body; one that turns out to be large waits for its turn before it is unpacked whole."""
     coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING))
+    large = request.get(OF_SERVER)
     if large is None or limit <= LARGE:
         return decompress(received, coding, limit)
     small = decompress(received, coding, LARGE)

@@ -22,6 +22,8 @@ class LargeBodies:
     """Counts the bytes of large bodies from before they are unpacked until their request is answered."""
 
     def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        """Of those in work, by the id() of their request, which lives as long."""
         self._in_work = 0
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self._waiting_bytes = 0
@@ -34,18 +36,17 @@ class LargeBodies:
             await self._wait(size, held)
         else:
             self._in_work += size
-        request[_SIZE] = size
+        self._sizes[id(request)] = size
 
     def shrink(self, request: web.BaseRequest, size: int) -> None:
         """Say that a body is smaller than was to be feared."""
-        self._in_work -= request[_SIZE] - size
-        request[_SIZE] = size
+        self._in_work -= self._sizes[id(request)] - size
+        self._sizes[id(request)] = size
         self._let_in()
 
     def leave(self, request: web.BaseRequest) -> None:
         """Take the end of a request."""
-        size = request.get(_SIZE)
-        if size is not None:
+        if self._sizes and (size := self._sizes.pop(id(request), None)) is not None:
             self._in_work -= size
             self._let_in()
 
@@ -85,4 +86,3 @@ class LargeBodies:
 
 OF_SERVER: Final = web.RequestKey("large_bodies", LargeBodies)
 """Where each request finds those of its server."""
-_SIZE: Final = web.RequestKey("large_body", int)

@@ -55,15 +55,9 @@ def observe(
     large = LargeBodies()
 
     async def observed(request: web.BaseRequest) -> web.StreamResponse:
-        request[OF_SERVER] = large
-        try:
-            return await answered(request)
-        finally:
-            large.leave(request)
-
-    async def answered(request: web.BaseRequest) -> web.StreamResponse:
         started = clock.monotonic()
         request_id, fault = None, None
+        request[OF_SERVER] = large
         answering = shortcut.take(request)
         try:
             response = await (handle(request) if answering is None else answering)
@@ -81,6 +75,8 @@ def observe(
             fault, request_id = type(error).__name__, timed_id(clock.now())
             log.exception("unexpected fault", request_id=request_id)
             response = failure(f"Internal server error; the log names it {request_id}.", 500)
+        finally:
+            large.leave(request)
         route = _route(request) if answering is None else shortcut.route
         seconds = clock.monotonic() - started
         if response.status != 101:  # a socket's whole life is no answer time

@@ -48,20 +48,18 @@ class Line:
         self._bytes = 0
         self._stands_still = False
         self._looking: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._emptied: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     async def drained(self, within_s: float) -> bool:
         """Wait until everything is answered; tell whether that came in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._empty.wait()
-        except TimeoutError:
-            return False
-        return True
+        if not self._jobs:
+            return True
+        self._emptied = self._loop.create_future()
+        await asyncio.wait([self._emptied], timeout=within_s)
+        return not self._jobs
 
     def admit(self) -> None:
         """Raise Unavailable when nothing more may be handed in now."""
@@ -77,7 +75,6 @@ class Line:
         job.weight += JOB_COST
         self._bytes += job.weight
         self._jobs.append(job)
-        self._empty.clear()
         if self._looking is None:
             self._looking = self._loop.call_later(LOOK_S, self._look)
         return future
@@ -98,8 +95,8 @@ class Line:
 
     def _without(self, jobs: list[Waiting]) -> list[Waiting]:
         self._bytes -= sum([job.weight for job in jobs])
-        if not self._jobs:
-            self._empty.set()
+        if self._emptied is not None and not self._jobs and not self._emptied.done():
+            self._emptied.set_result(None)
         return jobs
 
     def _goes_on(self) -> None:

@@ -117,11 +117,18 @@ class SqliteStore:
 
     def _heard(self, jobs: Sequence[Waiting]) -> None:
         """Take what became of jobs: tell of what was written, and learn whether the file can be written."""
-        self._health.take(jobs)
-        written = [job for job in jobs if job.error is None]
+        written = list[Job]()
+        is_heard = True
+        for job in jobs:
+            if job.error is None:
+                written.append(job)
+                is_heard = is_heard and job.future is not None and not job.future.done()
+            elif isinstance(job.error, Uncertain):
+                is_heard = False
+        if self._health.failed_bytes or len(written) < len(jobs):
+            self._health.take(jobs)
         self._publish(written)
-        is_uncertain = any(isinstance(job.error, Uncertain) for job in jobs)
-        if is_uncertain or any(job.future is None or job.future.done() for job in written):
+        if not is_heard:
             self._tell_unheard()  # whoever caused it has stopped waiting, and follows it up no more
 
     def _tell_unheard(self) -> None:

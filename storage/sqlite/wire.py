@@ -6,7 +6,6 @@ socket pair nobody else has; nothing from outside is ever unpickled.
 
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Self
@@ -179,8 +178,10 @@ def pack_job(job: Job) -> bytes:
     """Write a job, as an operation of the engine's by name."""
     plain = _plain(job)
     if plain is not None:
-        with suppress(OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, or half a surrogate pair
+        try:
             return _encoder.encode(plain)
+        except (OverflowError, TypeError, ValueError):  # an integer beyond 64 bits, or half a surrogate pair
+            pass
     return _encoder.encode(_pickled(job))
 
 
