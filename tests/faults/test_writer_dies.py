@@ -39,7 +39,7 @@ from tests.server import Server, serving
 
 BOB = UserId("bob")
 OPS = RoomId("OPS")
-NO_CHANGE = {"look_around", "forget"}
+NO_CHANGE = {"look_around", "look_back", "forget"}
 """What the engine does that is no operation."""
 FAR = Millis(4_000_000_000_000)
 IN, OUT, GONE = (IntegrationId(f"65e2f0b72dd9f928ada3e4{number}") for number in ("a1", "a2", "a3"))
