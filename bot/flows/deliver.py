@@ -35,9 +35,10 @@ from storage.records.version import revised
 
 HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
-RIGHTS_ENDED = "The webhook's maker may not enter the room any more, so nothing was sent; an admin can take it over."
 HELD_FOR_MS = 24 * 60 * 60 * 1000
 """How long they are held, like those of a disabled one (decision 43)."""
+
+RIGHTS_ENDED = "The webhook's maker may not enter the room any more, so nothing was sent; an admin can take it over."
 
 
 class Sender(Protocol):

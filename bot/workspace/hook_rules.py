@@ -39,6 +39,9 @@ NOT_AS_THAT_USER = (
 )
 """The reason of a refusal that rows 6 and 10 do not have: their code, for another cause."""
 
+NOT_MAKERS_RIGHTS = (
+    "This webhook acts with rights of its maker that you do not have; switch it off, or take it over first"
+)
 NOT_MAKERS_ROOM = "The webhook's maker may not enter one of these rooms, so it would not work there; take it over first"
 
 
@@ -98,10 +101,10 @@ class HookRules:
         poster = await self._directory.user(hook.user_id)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid Post As User", "error-invalid-post-as-user")
-        override = hook if form.override_destination is None else form
-        elsewhere = isinstance(override, IncomingForm | IncomingHook) and bool(override.override_destination)
-        if form.enabled and not await self._lets_run(actor, hook, poster, elsewhere=elsewhere):
-            return refuse(NOT_AS_THAT_USER, "error-invalid-post-as-user")
+        kept = isinstance(hook, IncomingHook) and hook.override_destination
+        elsewhere = kept if form.override_destination is None else form.override_destination
+        if form.enabled and (reason := await self._why_not_run(actor, hook, poster, elsewhere=elsewhere)):
+            return refuse(reason, "error-invalid-post-as-user")
         fault = await self._makers_fault(actor, hook, channels, refuse)
         return fault or Approved(poster, channels)
 
@@ -149,8 +152,8 @@ class HookRules:
         poster = await self._user_named(form.username)
         if poster is None or not _may_post(poster, enabled=form.enabled):
             return refuse("Invalid user (did you delete the `rocket.cat` user?)", "error-invalid-user")
-        if not await self._may_answer_as(actor, poster, form, maker or actor, hook):
-            return refuse(NOT_AS_THAT_USER, "error-invalid-user")
+        if reason := await self._why_not_answer_as(actor, poster, form, maker or actor, hook):
+            return refuse(reason, "error-invalid-user")
         if form.trigger_words is None:
             return refuse("Invalid triggerWords", "error-invalid-triggerWords")
         if len(form.trigger_words) > MAX_TRIGGER_WORDS:
@@ -197,27 +200,27 @@ class HookRules:
                 return refuse("Invalid Channel", "error-invalid-channel")
         return None
 
-    async def _may_answer_as(
+    async def _why_not_answer_as(
         self, actor: User, poster: User, form: OutgoingForm, maker: User, hook: Hook | None
-    ) -> bool:
-        """Tell whether an outgoing hook may post as somebody: by who writes it, and who it belongs to.
+    ) -> str | None:
+        """Say why an outgoing hook may not post as somebody: by who writes it, and who it belongs to.
 
         One that keeps whom it posts as may be changed by others than its maker, and switched off by anybody who
         manages it, whatever became of anybody's rights since.
         """
-        if hook is None:
-            return _may_let_act([actor, maker], poster, Direction.OUTGOING)
-        if hook.user_id != poster.id:
-            owner = await self._directory.user(hook.created_by[0])
-            if not _may_let_act([actor, owner], poster, Direction.OUTGOING):
-                return False
-        others = bool(form.impersonate_user)
-        return not form.enabled or await self._lets_run(actor, hook, poster, as_others=others)
+        owner = maker if hook is None else await self._directory.user(hook.created_by[0])
+        if (hook is None or hook.user_id != poster.id) and not _may_let_act([actor, owner], poster, Direction.OUTGOING):
+            return NOT_AS_THAT_USER
+        if hook is None or not form.enabled:
+            return None
+        return await self._why_not_run(actor, hook, poster, as_others=bool(form.impersonate_user))
 
-    async def lets_run(self, actor: User, hook: Hook) -> bool:
-        """Tell whether somebody may switch a hook on as it is, be it another one's."""
+    async def why_not_run(self, actor: User, hook: Hook) -> str | None:
+        """Say why somebody may not switch a hook on as it is, be it another one's."""
         poster = await self._directory.user(hook.user_id)
-        return poster is not None and await self._lets_run(
+        if poster is None:
+            return NOT_AS_THAT_USER
+        return await self._why_not_run(
             actor,
             hook,
             poster,
@@ -225,22 +228,23 @@ class HookRules:
             elsewhere=isinstance(hook, IncomingHook) and hook.override_destination,
         )
 
-    async def _lets_run(
+    async def _why_not_run(
         self, actor: User, hook: Hook, poster: User, *, as_others: bool = False, elsewhere: bool = False
-    ) -> bool:
+    ) -> str | None:
         """Judge who changes a hook by all that it does with its maker's rights, which are not the changer's.
 
         `as_others` posts as whoever its maker may act as; `elsewhere` posts into whatever its maker may enter.
         """
         way = direction(hook)
         if not may_act_as(actor, poster, way):
-            return False
+            return NOT_AS_THAT_USER
         if actor.id == hook.created_by[0]:
-            return True
+            return None
         maker = await self._directory.user(hook.created_by[0])
         if as_others and maker is not None and not may_act_as(actor, maker, way):
-            return False
-        return not elsewhere or await self._directory.may_reach(actor, way, None)
+            return NOT_MAKERS_RIGHTS
+        reaches = not elsewhere or await self._directory.may_reach(actor, way, None)
+        return None if reaches else NOT_MAKERS_RIGHTS
 
     async def _makers_fault(self, actor: User, hook: Hook, channels: Sequence[str], refuse: Refuse) -> Fault | None:
         """Refuse rooms added to somebody else's hook whose maker may not enter them: it would be silent there."""

@@ -64,7 +64,6 @@ NAMES_AT_ONCE = 1_000
 NAMES_COMPARED = 50
 """Names compared before others may have their turn."""
 
-NOT_YOURS_TO_RUN = Fault("The hook acts as somebody you may not act as; its maker switches it on, or take it over.")
 CHANGED = Fault("Somebody else changed this integration meanwhile; look at it again and repeat.")
 _NO_OPTIONS = Options()
 _PLACEHOLDER = "none"
@@ -387,8 +386,8 @@ class Hooks:
         poster = await self._directory.user(hook.user_id)
         if options.enabled and not (poster and poster.active):
             return Fault(f"The hook posts as {hook.username}, who is deactivated; activate that user first.")
-        if options.enabled and not await self._rules.lets_run(actor, hook):
-            return NOT_YOURS_TO_RUN
+        if options.enabled and (reason := await self._rules.why_not_run(actor, hook)):
+            return Fault(reason, "error-invalid-post-as-user")
         changed = apply_options(hook, options, self._clock.now())
         return changed if isinstance(changed, Fault) else self._put(actor, changed)
 
