@@ -392,3 +392,29 @@ async def test_the_writer_dies_at_every_kind_of_change(tmp_path: Path, monkeypat
         while page := await stage.store.events_after(every[-1] if every else EventSeq(0)):
             every += [event.seq for event in page]
         assert stage.events == every
+
+
+async def test_a_caller_is_told_that_it_is_not_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was deactivated posts no more, a removed hook is shown no more, and a repeat with the same id is one post."""
+    async with stage_of(tmp_path, monkeypatch) as stage:
+        server = stage.server
+        eve = await server.user("eve")
+        hook = await hook_calling(server, stage.refusing, trigger_words=("never",))
+        said, off = {"channel": "#general", "text": "hi"}, {"userId": eve["X-User-Id"], "activeStatus": False}
+        assert (await server.api("POST", "chat.postMessage", said, who=eve))[0] == 200
+        acts: dict[str, Callable[[], Awaitable[tuple[int, Any]]]] = {
+            "commit put_users": lambda: server.api("POST", "users.setActiveStatus", off),
+            "commit drop_hooks": lambda: server.api(
+                "POST", "integrations.remove", {"type": "webhook-outgoing", "integrationId": hook}
+            ),
+            "commit dedup": lambda: post(server, "once", **{"webhook-id": "id-1"}),
+        }
+        for kind, act in acts.items():
+            stage.order.write_text(kind, "utf-8")
+            status, told = await act()
+            assert (status, "it is not certain whether it was stored" in told["error"]) == (503, True), told
+            await written_again(stage)
+        assert (await server.api("POST", "chat.postMessage", said, who=eve))[0] == 401
+        assert hook not in [one["_id"] for one in (await server.get("integrations.list"))["integrations"]]
+        assert await post(server, "once", **{"webhook-id": "id-1"}) == (200, {"success": True})
+        assert [one["msg"] for one in await server.room_messages()].count("once") == 1
