@@ -109,6 +109,19 @@ async def test_what_waits_takes_a_slot_that_gets_free(queue: Queue) -> None:
     assert queue.receiver.texts[LANE_SLOTS:] == SAID[LANE_SLOTS:]
 
 
+async def test_what_is_in_hand_is_bounded_in_bytes(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many slots are free, no more is claimed while the events in hand hold too much; all are called once."""
+    monkeypatch.setattr("storage.sqlite.queue.CLAIM_BYTES", 1)  # one event a claim
+    monkeypatch.setattr("bot.workers.delivery.HAND_BYTES", 1)
+    for text in SAID[:BEHIND]:
+        await queue.bench.say(text)
+    for number in range(1, BEHIND + 1):
+        await queue.receiver.called(number)
+        assert (queue.leased(), queue.receiver.texts) == (1, SAID[:number])
+        queue.permits.release()
+    await queue.bench.ended(DeliveryState.DELIVERED, BEHIND)
+
+
 async def test_a_lane_holds_no_more_than_its_leases(queue: Queue) -> None:
     """What is leased ahead is bounded, however much is queued."""
     for number in range(LANE_LEASES + BEHIND):
