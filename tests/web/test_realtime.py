@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any  # frames are parsed JSON
 
@@ -675,3 +675,82 @@ async def test_shutdown(tmp_path: Path) -> None:
             await ws.receive()
             closing = asyncio.create_task(Bot(ws).closed())
         assert await closing == 1001
+
+
+# --- floods -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["pong", "ping", "empty", "broken", "unknown", "unsub", "websocket ping", "websocket pong", "long"],
+)
+async def test_a_flood_of_frames_is_ended_with_a_reason(server: Server, kind: str) -> None:
+    """Whatever a frame is, it counts, before login too; who sends too many is told so."""
+    texts = {
+        "pong": '{"msg":"pong"}',
+        "ping": '{"msg":"ping"}',
+        "empty": "",
+        "broken": "{",
+        "unknown": '{"msg":"what"}',
+        "unsub": '{"msg":"unsub","id":"1"}',
+        "long": "[" + "1," * 30_000 + "1]",
+    }
+    async with connecting(server) as bot:
+        with suppress(ConnectionError):
+            for _ in range(400):
+                if kind in texts:
+                    await bot.ws.send_str(texts[kind])
+                elif kind == "websocket ping":
+                    await bot.ws.ping(b"x")
+                else:
+                    await bot.ws.pong(b"x")
+        message = await closing(bot)
+        assert (message.data, message.extra) == (1008, "You send too many frames.")
+
+
+async def test_a_logged_in_client_may_send_what_clients_send(server: Server) -> None:
+    """A reconnecting client's burst of several hundred frames is handled whole."""
+    async with connecting(server, server.owner) as bot:
+        for _ in range(600):
+            await bot.send(msg="ping", id="x")
+        for _ in range(600):
+            assert (await bot.frame())["msg"] == "pong"
+
+
+async def test_a_client_that_hangs_up_in_the_middle_of_a_ping_is_no_fault(
+    server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Pings whose answer nobody takes any more end the connection, without a trace."""
+    for _ in range(20):
+        async with server.http.ws_connect(f"{server.url}/websocket") as ws:
+            for _ in range(50):
+                await ws.ping(b"x")
+            transport = ws._response.connection.transport  # type: ignore[union-attr] # aiohttp hides how to hang up
+            assert transport is not None
+            transport.abort()
+    async with connecting(server) as bot:
+        await bot.send(msg="ping")
+        assert (await bot.frame())["msg"] == "pong"
+    assert "unexpected fault" not in capfd.readouterr().out
+
+
+async def test_others_get_in_while_many_connect_without_logging_in(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that do not log in the one that has waited longest makes room; who has logged in stays."""
+    monkeypatch.setattr("bot.api.realtime.door.MOST_STRANGERS", 3)
+    async with connecting(server, server.owner) as known, AsyncExitStack() as stack:
+        strangers = [await stack.enter_async_context(connecting(server)) for _ in range(5)]
+        for bot in strangers[:2]:
+            assert (await closing(bot)).extra == "Too many connect without logging in; try again."
+        for bot in (known, *strangers[2:]):
+            await bot.send(msg="ping", id="x")
+            assert await bot.frame() == {"msg": "pong", "id": "x"}
+
+
+async def closing(bot: Bot) -> aiohttp.WSMessage:
+    """Return the frame that ends a connection, whatever comes before it."""
+    async with asyncio.timeout(10):
+        while (message := await bot.ws.receive()).type is not aiohttp.WSMsgType.CLOSE:
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+        return message

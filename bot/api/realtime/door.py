@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 
 import structlog
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from bot.api.realtime import protocol
 from bot.api.realtime.crowd import Crowd
-from bot.api.realtime.session import SESSION_ENDED, Ending, Limits, Session
+from bot.api.realtime.session import POLICY, SESSION_ENDED, Ending, Limits, Session
 from bot.api.realtime.streams import Streams
 from bot.services import Services
 from bot.web.client import counted_address
@@ -19,8 +19,13 @@ HEARTBEAT_S = 30.0
 CLOSE_S = 2.0
 """Seconds a client may take to say goodbye."""
 
+MOST_STRANGERS = 500
+"""Connections that are not logged in; beyond them the one that has waited longest goes, after 10 s all do."""
+
 GOING_AWAY = Ending(1001, "The server stops.")
 TEXT_ONLY = Ending(1003, "Send frames as text.")
+FLOODING = Ending(POLICY, "You send too many frames.")
+CROWDED = Ending(POLICY, "Too many connect without logging in; try again.")
 
 
 class Connection:
@@ -43,26 +48,29 @@ class Connection:
             heartbeat=HEARTBEAT_S,
             compress=False,
             timeout=CLOSE_S,
+            autoping=False,  # pings count, too
         )
         self._ending: Ending | None = None
         self._abort: asyncio.TimerHandle | None = None
         address = counted_address(request, services.settings.trusted_proxies)
         self.session = Session(services, streams, crowd, limit, limits, address=address, end=self.end)
 
-    async def serve(self) -> web.WebSocketResponse:
-        """Run the connection to its end."""
+    async def serve(self) -> web.StreamResponse:
+        """Run the connection to its end; that the client hangs up is one."""
+        opened = False
         try:
             await self._ws.prepare(self._request)
+            opened = True
             writer = asyncio.create_task(self._write())
             try:
                 async for message in self._ws:
-                    if message.type is WSMsgType.TEXT:
-                        await self.session.receive(message.data)
-                    elif message.type is WSMsgType.BINARY:
-                        self.end(TEXT_ONLY)
+                    await self._handle(message)
+                    await asyncio.sleep(0)  # what is here already would all be handled before anybody else's turn
             finally:
                 self.session.close()
                 await writer
+        except ConnectionError:
+            pass
         finally:
             self.session.close()
             if self._abort is not None:
@@ -73,7 +81,21 @@ class Connection:
                 code=self._ending.code if self._ending else self._ws.close_code,
                 reason=self._ending.reason if self._ending else None,
             )
-        return self._ws
+        return self._ws if opened else web.Response(status=400)  # which nobody is there to read
+
+    async def _handle(self, message: WSMessage) -> None:
+        if self._ending is not None or message.type is WSMsgType.ERROR:
+            return
+        if not self.session.counts(len(message.data)):
+            if self._request.transport is not None:
+                self._request.transport.pause_reading()  # it has been told enough
+            self.end(FLOODING)
+        elif message.type is WSMsgType.TEXT:
+            await self.session.receive(message.data)
+        elif message.type is WSMsgType.BINARY:
+            self.end(TEXT_ONLY)
+        elif message.type is WSMsgType.PING:
+            await self._ws.pong(message.data)
 
     def end(self, ending: Ending) -> None:
         """Stop sending at once, and close; whoever does not say goodbye in time is cut off."""
@@ -113,6 +135,8 @@ class Realtime:
         self._streams = Streams(services, self._recheck)
         self._crowd = Crowd(self._limits.connections)
         self._connections: set[Connection] = set()
+        self._strangers: dict[Connection, None] = {}
+        """Those that had not logged in when last looked at, in the order they came."""
         self._feed: asyncio.Task[None] | None = None
 
     def add_to(self, app: web.Application) -> None:
@@ -152,14 +176,26 @@ class Realtime:
             if connection.session.user_id == user_id:
                 await connection.session.caller()
 
+    def _make_room(self) -> None:
+        """End whoever has waited longest to log in, when there are too many."""
+        if len(self._strangers) < MOST_STRANGERS:
+            return
+        self._strangers = {one: None for one in self._strangers if one.session.user_id is None}
+        for one in list(self._strangers)[: len(self._strangers) - MOST_STRANGERS + 1]:
+            del self._strangers[one]
+            one.end(CROWDED)
+
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         connection = Connection(self._services, self._streams, self._crowd, self._limit, self._limits, request)
         self._connections.add(connection)
+        self._make_room()
+        self._strangers[connection] = None
         if self._feed is None:  # without connections nobody is owed any event
             self._feed = asyncio.create_task(self._streams.run())
         try:
             return await connection.serve()
         finally:
             self._connections.discard(connection)
+            self._strangers.pop(connection, None)
             if not self._connections:
                 self._rest()

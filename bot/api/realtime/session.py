@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from bot.api.realtime import protocol
+from bot.api.realtime.budget import BEFORE_LOGIN, LOGGED_IN, Budget, Rate
 from bot.api.realtime.crowd import Crowd
 from bot.api.realtime.methods import METHODS, MethodCall
 from bot.api.realtime.outbox import Outbox
@@ -39,6 +40,8 @@ class Limits:
     frame_bytes: int = 64 * 1024
     pending_frames: int = 1_000
     pending_bytes: int = 4 << 20
+    before_login: Rate = BEFORE_LOGIN
+    logged_in: Rate = LOGGED_IN
     ping_s: float = 25.0
     """Silence after which clients are asked whether they live; some hang up without it."""
 
@@ -84,6 +87,11 @@ class Session:
         self.user_id: UserId | None = None
         self.outbox = Outbox(most_frames=limits.pending_frames, most_bytes=limits.pending_bytes)
         self._deadline = self._start_deadline()
+        self._budget = Budget(limits.before_login, asyncio.get_running_loop().time())
+
+    def counts(self, size: int) -> bool:
+        """Count a frame of any kind; False when it is one too many."""
+        return self._budget.spend(size, asyncio.get_running_loop().time())
 
     def send(self, frame: str) -> None:
         """Queue a frame; a client that is too far behind is cut off."""
@@ -191,6 +199,7 @@ class Session:
             text = f"You are logged in on {self._crowd.most} connections, the most there may be; close one first."
             return Fault(text, "error-too-many-connections")
         self._deadline.cancel()
+        self._budget.grant(self._limits.logged_in, asyncio.get_running_loop().time())
         self._token = session.token
         expires = {} if session.expires_at is None else {"tokenExpires": protocol.date(session.expires_at)}
         return {"id": session.user.id, "token": session.token, **expires, "type": kind}
