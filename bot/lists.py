@@ -81,7 +81,7 @@ async def chosen(items: AsyncIterable[tuple[T, Item]], params: ListParams) -> tu
         if params.matches(view):
             kept.append((thing, [key(view) for key in keys]))
     for number, (_, direction) in reversed(list(enumerate(params.sort))):
-        kept = await _sorted(kept, _part(number), reverse=direction < 0)
+        kept = await sorted_in_slices(kept, _part(number), reverse=direction < 0)
     return [thing for thing, _ in kept[params.offset : params.offset + params.count]], len(kept)
 
 
@@ -89,7 +89,8 @@ def _part(number: int) -> Callable[[tuple[Any, Sequence[Any]]], Any]:
     return lambda entry: entry[1][number]
 
 
-async def _sorted(entries: list[T], key: Callable[[T], Any], *, reverse: bool) -> list[T]:
+async def sorted_in_slices(entries: Sequence[T], key: Callable[[T], Any], *, reverse: bool = False) -> list[T]:
+    """Return what `sorted` does; others have their turns meanwhile."""
     slices, runs = Slices(), list[list[T]]()
     for start in range(0, len(entries), RUN):
         runs.append(sorted(entries[start : start + RUN], key=key, reverse=reverse))

@@ -1,11 +1,14 @@
 """Find what a mistyped word was meant to be (commands.md §2.4)."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 MAX_SUGGESTIONS = 3
 MAX_EDITS = 2
 MAX_LENGTH = 64
 """Longer words are not typos, and comparing them costs time."""
+MAX_COMPARED = 2_000
+"""Candidates looked at, which takes some milliseconds; of more a caller brings a part at a time."""
 
 
 def nearest(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
@@ -14,7 +17,7 @@ def nearest(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
         return ()
     typed = word.casefold()
     ranked: list[tuple[int, int, str]] = []
-    for candidate in dict.fromkeys(candidates):
+    for candidate in dict.fromkeys(islice(candidates, MAX_COMPARED)):
         meant = candidate.casefold()
         if _may_be_near(typed, meant):
             edits = distance(typed, meant)

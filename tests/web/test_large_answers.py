@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.lists import MAX_ANSWER_BYTES, MAX_ANSWERS_AT_ONCE, Turns, encoded, in_order
+from bot.lists import MAX_ANSWER_BYTES, MAX_ANSWERS_AT_ONCE, Turns, encoded, in_order, sorted_in_slices
 from bot.workers.loop_watch import LoopWatch
 from handlers.rocketchat.query import Item
 from storage.clock import SystemClock
@@ -131,6 +131,18 @@ async def test_items_are_asked_for_only_while_there_is_room() -> None:
     pieces, cut = await encoded(in_order([{"text": "y" * 90}, {"text": "z"}]), most=10)
     assert (len(pieces), cut) == (1, True)
     assert await encoded(in_order([]), most=10) == ([], False)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+async def test_sorting_in_slices_sorts_alike(reverse: bool) -> None:
+    """However many runs it takes, the order is that of sorting at once, ties in their places."""
+    entries = [(number * 7919 % 50, number) for number in range(3_500)]
+
+    def key(entry: tuple[int, int]) -> int:
+        return entry[0]
+
+    assert await sorted_in_slices(entries, key, reverse=reverse) == sorted(entries, key=key, reverse=reverse)
+    assert await sorted_in_slices([], key) == []
 
 
 async def test_who_does_not_read_holds_only_a_few_answers() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bot.flows.desks import Caller, Desk, Kit
+from bot.lists import sorted_in_slices
 from handlers.errors import Fault
 from handlers.rooms import ROOMS, NewRoom, Retention, RoomDesk, RoomFacts
 from storage.clock import Millis
@@ -23,7 +24,7 @@ class CallersRooms:
         directory = self._kit.directory
         public = [room for room in await directory.rooms() if room.kind is RoomKind.PUBLIC]
         private = [room for room in await directory.rooms_of(self._user.id) if room.kind is RoomKind.PRIVATE]
-        return sorted((*public, *private), key=lambda room: ((room.name or "").casefold(), room.id))
+        return await sorted_in_slices((*public, *private), lambda room: ((room.name or "").casefold(), room.id))
 
     async def facts(self, room_ids: Sequence[RoomId]) -> Mapping[RoomId, RoomFacts]:
         found = await self._kit.store.room_counts(room_ids)
