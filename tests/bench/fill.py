@@ -29,7 +29,8 @@ SLICE = 5_000
 async def opened(data: Path) -> AsyncIterator[Store]:
     """Open the store of a data folder as its server would."""
     folder = Folder(data)
-    write_key_file(folder.key_file, [new_key()])
+    if not folder.key_file.exists():
+        write_key_file(folder.key_file, [new_key()])
     vault = Vault(read_key_file(folder.key_file))
     store = open_store(folder.database, vault, SystemClock(), hook_scopes, serving=True, apart=True)
     try:
