@@ -273,6 +273,8 @@ def _no_such(call: Call, wording: Wording, suggestions: Sequence[str]) -> Proble
 
 def state(hook: Hook, context: CommandContext) -> str:
     """Say in a word whether a hook works: an expired one is as good as off (decision 65)."""
+    if hook.damaged:
+        return "damaged"
     if not hook.enabled:
         return "off"
     if is_expired(hook, context.now):

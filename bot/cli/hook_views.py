@@ -35,6 +35,7 @@ def row(hook: Hook) -> Facts:
         "user": hook.username,
         "event": hook.event if isinstance(hook, OutgoingHook) else None,
         "calls": calls(hook),
+        "damaged": hook.damaged,
     }
 
 
@@ -55,7 +56,7 @@ def facts(hook: Hook, base: str, *, reveal: bool) -> Facts:
 
 def _incoming(hook: IncomingHook, base: str, reveal: bool) -> Facts:
     return {
-        "address": address(hook, base, reveal=reveal),
+        "address": None if hook.damaged else address(hook, base, reveal=reveal),
         "secret": hook.secret if reveal else masked(hook.secret),
         "dedup": hook.dedup,
         "keep_requests": hook.keep_requests,
@@ -93,6 +94,7 @@ def request(found: HookRequest, hook: IncomingHook) -> Facts:
         "body_differed": found.body_differed,
         "headers": [list(pair) for pair in masked_headers(found.headers)],
         "body": masked_body(content_type, found.body, known),
+        "damaged": found.damaged,
     }
 
 

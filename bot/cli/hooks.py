@@ -21,7 +21,7 @@ from storage.records.hook_request import HookRequest
 from storage.records.integration import Hook, IncomingHook, direction
 from storage.records.user import User
 
-LIST_COLUMNS = ("id", "way", "name", "enabled", "rooms", "user", "event", "calls")
+LIST_COLUMNS = ("id", "way", "name", "enabled", "rooms", "user", "event", "calls", "damaged")
 REQUEST_COLUMNS = ("at", "method", "verdict", "status", "error", "messages")
 
 

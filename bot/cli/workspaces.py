@@ -19,7 +19,7 @@ from storage.records.workspace import Workspace, WorkspaceKind
 
 KINDS = [kind.value for kind in WorkspaceKind]
 DOOR = "cli"
-COLUMNS = ("id", "kind", "name", "team", "bot", "unlinked_viewer", "added")
+COLUMNS = ("id", "kind", "name", "team", "bot", "unlinked_viewer", "added", "damaged")
 _SECRETS = {
     WorkspaceKind.SLACK: "Signing secret",
     WorkspaceKind.MATTERMOST: "Token of the slash command",
@@ -135,4 +135,5 @@ def _facts(found: Workspace) -> dict[str, object]:
         "base_url": found.base_url,
         "unlinked_viewer": found.unlinked_viewer,
         "added": moment(found.created_at),
+        "damaged": found.damaged,
     }

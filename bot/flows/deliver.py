@@ -37,6 +37,7 @@ HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
 HELD_FOR_MS = 24 * 60 * 60 * 1000
 """How long they are held, like those of a disabled one (decision 43)."""
+DAMAGED = "what is sealed of the webhook is damaged"
 
 RIGHTS_ENDED = "The webhook's maker may not enter the room any more, so nothing was sent; an admin can take it over."
 
@@ -111,6 +112,8 @@ class Deliver:
         if not self._is_live(leased.hook):
             return self._held(leased)
         kind, body = unwrap(leased.event)
+        if leased.hook.damaged:  # a dead letter: it can be sent again once the key or the row is restored
+            return self._settle(leased, DeliveryState.DEAD, reason=DAMAGED)
         url = self._address(leased)
         if url is None:
             return self._discarded(leased, "address removed")

@@ -29,6 +29,7 @@ from storage.records.user import User
 
 UNKNOWN = "Invalid integration id or token provided."
 UNAVAILABLE = "Service Unavailable"
+DAMAGED = "What is sealed of this integration is damaged; it has to be removed and made anew."
 INVALID_SIGNATURE = "invalid-signature"
 
 _USUAL = "/hooks/{id}/{token}"
@@ -100,6 +101,8 @@ class HookRoutes:
             return self._refused(raw.text, raw.status)
         hook = await self._hook(hook_id, token)
         if hook is None:
+            if await self._is_damaged(hook_id):
+                return self._refused(DAMAGED, 500)
             body = _parse(request, raw)
             return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
         received = self._received(request, hook, token, raw)
@@ -196,6 +199,11 @@ class HookRoutes:
         expected = (token or "-" * 48).encode()
         same = hmac.compare_digest(expected, given.encode("utf-8", "surrogateescape")) or self._is_previous(hook, given)
         return hook if token and same and isinstance(hook, IncomingHook) else None
+
+    async def _is_damaged(self, hook_id: str) -> bool:
+        """Tell whether a hook cannot be proved anything to: nobody knows its token any more."""
+        hook = await self._directory.hook(IntegrationId(hook_id))
+        return isinstance(hook, IncomingHook) and hook.damaged
 
     def _is_previous(self, hook: Hook | None, given: str) -> bool:
         """Tell whether a hook had this token before and still takes it (commands.md §2.6)."""

@@ -22,9 +22,9 @@ async def export_pieces(
         mine = replace(hooks.seen(user, order=BY_NAME), equal=((HookField.DIRECTION, way),))
         empty = True
         async for hook in directory.every_hook(mine):
-            if empty:
+            if empty and not hook.damaged:
                 yield list_heading(key, empty=False)
-            empty = False
+            empty = empty and hook.damaged
             await slices.rest()
             yield entry(hook, masked=True)
         if empty:

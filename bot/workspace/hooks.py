@@ -64,6 +64,10 @@ NAMES_AT_ONCE = 1_000
 NAMES_COMPARED = 50
 """Names compared before others may have their turn."""
 
+DAMAGED = Fault(
+    "What is sealed of this integration is damaged; remove it and make it anew, or restore a backup",
+    "error-integration-damaged",
+)
 CHANGED = Fault("Somebody else changed this integration meanwhile; look at it again and repeat.")
 _NO_OPTIONS = Options()
 _PLACEHOLDER = "none"
@@ -441,6 +445,8 @@ class Hooks:
             planned = await plan()
             if isinstance(planned, Fault):
                 return planned
+            if planned.hook.damaged:
+                return DAMAGED
             try:
                 await self._store.commit(merge(planned.changes, also))
             except Taken:

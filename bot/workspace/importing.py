@@ -121,6 +121,8 @@ class Importing:
     # --- one entry ----------------------------------------------------------------------------------
 
     async def _step(self, actor: User, entry: Entry, before: Hook | None, overwrite: bool) -> Step | Refused:
+        if before is not None and before.damaged:
+            return Refused(entry.at("id"), "What is sealed of this hook is damaged; remove it first, then import.")
         by = (actor.id, actor.username)
         step = planned(entry, before, org=self._directory.org, by=by, now=self._clock.now(), overwrite=overwrite)
         if isinstance(step, Refused) or step.unchanged:

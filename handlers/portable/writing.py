@@ -20,7 +20,7 @@ def written(hooks: Iterable[Hook], *, now: Millis, masked: bool, only: Direction
     pieces = [heading(now, masked=masked)]
     for key, way in listed(only):
         mine = [hook for hook in each if direction(hook) is way]
-        pieces.append(list_heading(key, empty=not mine))
+        pieces.append(list_heading(key, empty=all(hook.damaged for hook in mine)))
         pieces += [entry(hook, masked=masked) for hook in mine]
     return "".join(pieces)
 
@@ -48,7 +48,9 @@ def list_heading(key: str, *, empty: bool) -> str:
 
 
 def entry(hook: Hook, *, masked: bool) -> str:
-    """Return one hook."""
+    """Return one hook; of one that is damaged only that it is left out."""
+    if hook.damaged:
+        return f"  # {scalar(hook.name)} ({hook.id}) is left out: what is sealed of it is damaged.\n"
     return "\n".join([*_hook(hook, masked=masked), ""])
 
 

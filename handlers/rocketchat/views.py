@@ -173,6 +173,7 @@ def integration_view(hook: Hook) -> JsonObject:
             "_updatedAt": iso(hook.updated_at),
             "_updatedBy": _actor(hook.updated_by),
             "_id": hook.id,
+            "damaged": True if hook.damaged else None,
         }
     )
 

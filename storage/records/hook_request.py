@@ -47,3 +47,5 @@ class HookRequest(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     """What the check of its signature found; None when the hook asks for none (decision 36)."""
     previous_token: bool = False
     """Whether it named the hook's token of before the last rotation."""
+    damaged: bool = False
+    """What is sealed of it cannot be opened: headers and body are missing here."""

@@ -71,6 +71,9 @@ class Integration:
     """Until then nothing is posted (incoming) or called (outgoing), and history says so (decision 65)."""
     version: int = 1
     """Grows with every change; deliveries in flight are fenced by it."""
+    damaged: bool = False
+    """What is sealed of it cannot be opened: token, addresses and secrets are missing here, and stay as they are in the
+    store. It passes nothing on, and can only be switched off or removed; it is not stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,5 +37,7 @@ class Workspace:
     unlinked_viewer: bool = False
     """Whether accounts that are not linked may do what viewers may (decision 60)."""
     created_at: Millis
+    damaged: bool = False
+    """What is sealed of it cannot be opened: its secret here is one that nobody knows."""
     version: int = 1
     """Grows with every change; a change of an older version is refused."""

@@ -204,6 +204,9 @@ class Applier:
             # a removed hook that is restored under its id: what is not swept yet is its history again
             connection.execute("DELETE FROM removed WHERE integration_id = ?", (hook.id,))
         else:
+            if hook.damaged:  # what is sealed stays as it is: the key that opens it may be found again
+                stored = connection.execute("SELECT sealed FROM integration WHERE id = ?", (hook.id,)).fetchone()
+                row = (*row[:-1], *(stored or (b"",)))
             cursor = connection.execute(
                 f"UPDATE integration SET ({rows.HOOK_COLUMNS}) = ({marks(row)}) WHERE id = ? AND version = ?",
                 (*row, hook.id, hook.version - 1),
@@ -211,7 +214,6 @@ class Applier:
             if cursor.rowcount == 0:
                 raise Stale("Somebody else changed this integration meanwhile; look at it again and repeat.")
             connection.execute("DELETE FROM integration_scope WHERE integration_id = ?", (hook.id,))
-            connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
             connection.execute("DELETE FROM integration_channel WHERE integration_id = ?", (hook.id,))
             previous = hook.previous_token if isinstance(hook, IncomingHook) else None
             connection.execute(
@@ -222,16 +224,19 @@ class Applier:
             "INSERT INTO integration_channel (channel, is_target, integration_id) VALUES (?, ?, ?)",
             [(channel, is_target, hook.id) for channel, is_target in _places(hook)],
         )
+        if isinstance(hook, OutgoingHook) and hook.enabled:
+            connection.executemany(
+                "INSERT OR IGNORE INTO integration_scope (event, scope, integration_id) VALUES (?, ?, ?)",
+                [(hook.event, scope, hook.id) for scope in self._scopes(hook)],
+            )
+        if hook.damaged:  # its addresses are not known here, and so stand as they are
+            return
         if isinstance(hook, OutgoingHook):
             connection.execute(
                 "INSERT INTO integration_version (integration_id, version, sealed) VALUES (?, ?, ?)",
                 (hook.id, hook.version, rows.seal_version(hook, self._vault)),
             )
-            if hook.enabled:
-                connection.executemany(
-                    "INSERT OR IGNORE INTO integration_scope (event, scope, integration_id) VALUES (?, ?, ?)",
-                    [(hook.event, scope, hook.id) for scope in self._scopes(hook)],
-                )
+            connection.execute("DELETE FROM integration_url WHERE integration_id = ?", (hook.id,))
             connection.executemany(
                 "INSERT OR IGNORE INTO integration_url (url_hash, integration_id) VALUES (?, ?)",
                 [(self._vault.lookup(url), hook.id) for url in hook.urls],

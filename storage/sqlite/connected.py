@@ -1,9 +1,11 @@
 """Connected chats and the accounts linked there, in their tables (decisions 60, 61)."""
 
+import secrets
 import sqlite3
 from dataclasses import fields
 
 from storage.clock import Millis
+from storage.errors import VaultError
 from storage.ids import OrgId, UserId, WorkspaceId
 from storage.plain_json import read, write_bytes
 from storage.records.account import AccountLink
@@ -53,7 +55,10 @@ def workspace_of_team(connection: Connection, vault: Vault, org: str, kind: str,
     row = connection.execute(
         f"SELECT {_WORKSPACE} FROM workspace WHERE org_id = ? AND kind = ? AND team_id = ?", (org, kind, team_id)
     ).fetchone()
-    return _from(row, vault) if row else None
+    found = _from(row, vault) if row else None
+    if found is not None and found.damaged:  # its requests can be proved by nothing
+        raise VaultError(f"The stored secret of {_identity(found.id)} is damaged; remove it and add it anew.")
+    return found
 
 
 def linked(connection: Connection, org: str, workspace_id: str, external_id: str) -> AccountLink | None:
@@ -75,16 +80,21 @@ def _identity(workspace_id: str) -> str:
 
 
 def _row(one: Workspace, vault: Vault) -> Row:
-    secrets = write_bytes([one.secret, one.bot_token, one.base_url])
+    secret = write_bytes([one.secret, one.bot_token, one.base_url])
     return (
         one.id, one.org_id, one.kind.value, one.name, one.team_id, one.unlinked_viewer, one.created_at,
-        one.version, vault.seal(secrets, _identity(one.id)),
+        one.version, vault.seal(secret, _identity(one.id)),
     )  # fmt: skip
 
 
 def _from(row: sqlite3.Row, vault: Vault) -> Workspace:
-    secret, bot_token, base_url = read(vault.open(row["sealed"], _identity(row["id"])))
+    damaged = False
+    try:
+        secret, bot_token, base_url = read(vault.open(row["sealed"], _identity(row["id"])))
+    except VaultError:  # one damaged row must not hide the others of its list
+        secret, bot_token, base_url, damaged = secrets.token_hex(32), None, None, True
     return Workspace(
+        damaged=damaged,
         id=WorkspaceId(row["id"]), org_id=OrgId(row["org_id"]), kind=WorkspaceKind(row["kind"]), name=row["name"],
         team_id=row["team_id"], secret=secret, bot_token=bot_token, base_url=base_url,
         unlinked_viewer=bool(row["unlinked_viewer"]), created_at=Millis(row["created_at"]),

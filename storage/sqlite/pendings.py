@@ -3,7 +3,7 @@
 import sqlite3
 
 from storage.clock import Millis
-from storage.errors import Spent
+from storage.errors import Spent, VaultError
 from storage.plain_json import read, write_bytes
 from storage.records.changes import Changes
 from storage.records.pending import MOST_TRIES, Pending, PendingEnd, PendingKind
@@ -100,9 +100,12 @@ def pending_end(connection: Connection, vault: Vault, kind: PendingKind, key: st
     return PendingEnd(row["ended"] or PendingEnd.EXPIRED)
 
 
-def _from(row: sqlite3.Row, vault: Vault) -> Pending:
+def _from(row: sqlite3.Row, vault: Vault) -> Pending | None:
     kind = PendingKind(row["kind"])
-    key, body = read(vault.open(row["sealed"], _identity(kind, row["key_hash"])))
+    try:
+        key, body = read(vault.open(row["sealed"], _identity(kind, row["key_hash"])))
+    except VaultError:  # damaged: it is as good as over, and whoever waits for it asks for a new one
+        return None
     return Pending(
         kind=kind, key=key, user_id=row["user_id"], place=row["place"], body=body,
         expires_at=Millis(row["expires_at"]), tries=row["tries"],

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from storage.clock import Millis
+from storage.errors import VaultError
 from storage.plain_json import write
 from storage.records.event import Event
 from storage.records.integration import Hook, OutgoingHook, PreviousCalls
@@ -263,7 +264,10 @@ def hook_version(connection: Connection, vault: Vault, hook_id: str, version: in
     row = connection.execute(
         "SELECT sealed FROM integration_version WHERE integration_id = ? AND version = ?", (hook_id, version)
     ).fetchone()
-    return rows.open_version(row[0], hook_id, version, vault) if row else None
+    try:
+        return rows.open_version(row[0], hook_id, version, vault) if row else None
+    except VaultError:  # as good as one that is no longer kept
+        return None
 
 
 def previous_calls(connection: Connection, tokens: Sequence[tuple[str, bytes]]) -> dict[str, PreviousCalls]:

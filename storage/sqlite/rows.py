@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -198,6 +198,7 @@ def _hook_identity(hook_id: str) -> str:
 
 def hook_row(hook: Hook, vault: Vault) -> Row:
     everything = asdict(hook)
+    del everything["damaged"]
     if isinstance(hook, IncomingHook) and hook.previous_token is not None:
         everything["previous_token"]["hash"] = hook.previous_token.hash.hex()
     secret = {name: everything.pop(name) for name in SECRET_FIELDS if name in everything}
@@ -210,9 +211,11 @@ def hook_row(hook: Hook, vault: Vault) -> Row:
 
 
 def hook_from(row: sqlite3.Row, vault: Vault) -> Hook:
-    values = read(row["body"])
-    values |= read(vault.open(row["sealed"], _hook_identity(row["id"])))
-    return _hook(values)
+    try:
+        secret = read(vault.open(row["sealed"], _hook_identity(row["id"])))
+    except VaultError:  # one damaged row must not hide the others of its list
+        return replace(bare_hook_from(row["body"]), damaged=True)
+    return _hook(read(row["body"]) | secret)
 
 
 def bare_hook_from(body: str) -> Hook:
@@ -338,8 +341,13 @@ def request_size(row: Row) -> int:
 
 
 def request_from(row: sqlite3.Row, vault: Vault) -> HookRequest:
-    headers, body, dedup_key = _received_from(vault.open(row["sealed"], f"request:{row['id']}"))
+    damaged = False
+    try:
+        headers, body, dedup_key = _received_from(vault.open(row["sealed"], f"request:{row['id']}"))
+    except VaultError:  # one damaged row must not hide the others of its list
+        headers, body, dedup_key, damaged = (), b"", None, True
     return HookRequest(
+        damaged=damaged,
         id=row["id"], integration_id=IntegrationId(row["integration_id"]), at=Millis(row["at"]),
         method=row["method"], headers=tuple((name, value) for name, value in headers),
         body=body, verdict=Verdict(row["verdict"]), status=row["status"],

@@ -95,6 +95,8 @@ class CallersTrials:
         return await self._post(hook, received, body, mark, also)
 
     async def post_again(self, hook: IncomingHook, request: HookRequest, mark: str, also: Changes) -> Posted | Fault:
+        if request.damaged:
+            return Fault("What was kept of this request is damaged; it cannot be posted again.")
         headers = CIMultiDict(request.headers)
         body = _body(Received(request.method, headers, request.body), self._kit.max_body)
         if isinstance(body, BodyFault):
