@@ -108,7 +108,7 @@ def test_an_unmasked_file_makes_the_same_hook_again(hook: Hook) -> None:
 
 def test_every_field_of_a_hook_has_its_key() -> None:
     """A field added to the records later must not be lost on the way through a file."""
-    not_told = {"org_id", "user_id", "updated_at", "updated_by", "previous_token"}
+    not_told = {"damaged", "org_id", "user_id", "updated_at", "updated_by", "previous_token"}
     for way, kind in ((Direction.INCOMING, IncomingHook), (Direction.OUTGOING, OutgoingHook)):
         fields = set(kind.__dataclass_fields__)
         assert {column.attribute for column in COLUMNS[way]} == fields - not_told
