@@ -36,6 +36,7 @@ from storage.records.sealing import Resealed
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
+from storage.shares import CallShares
 
 
 class Ledger(Protocol):
@@ -279,9 +280,11 @@ class Queue(Protocol):
         lease_ms: int,
         lane_leases: int,
         lost: bool = False,
+        shares: CallShares | None = None,
     ) -> Claimed:
         """Lease due deliveries, no more of a lane than `lane_leases` with what the caller holds of it (`busy`).
 
+        `shares` are a copy of the caller's slots: what would get one is leased, and what waits for one of its own lane.
         A lease that ran out is renewed when its delivery is still `in_hand`, and given anew when it is not. With
         `lost`, since the answer to an earlier claim was, every lease that is not `in_hand` is given anew at once.
         Fewer are leased at once where events are large.

@@ -17,7 +17,7 @@ from bot.flows.pace import Pace
 from bot.flows.respond import Respond
 from bot.metrics import Metrics
 from bot.outbound import Outbound
-from bot.workers.delivery import DeliveryWorker
+from bot.workers.delivery import PROBES, DeliveryWorker
 from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
@@ -191,6 +191,7 @@ async def delivering(
     concurrency: int = 32,
     grace_s: float = 5.0,
     deadline_s: float = 20.0,
+    probes: int = PROBES,
 ) -> AsyncIterator[Bench]:
     """Run the delivering side on a file; a fresh one gets Ann, `rocket.cat`, `#general` and the hooks."""
     async with AsyncExitStack() as stack:
@@ -219,7 +220,14 @@ async def delivering(
             deadline_s=deadline_s,
         )
         worker = DeliveryWorker(
-            store, deliver, clock, Pace(clock), concurrency=concurrency, deadline_s=deadline_s, grace_s=grace_s
+            store,
+            deliver,
+            clock,
+            Pace(clock),
+            concurrency=concurrency,
+            deadline_s=deadline_s,
+            grace_s=grace_s,
+            probes=probes,
         )
         store.subscribe(worker.heard)
         store.on_queued(worker.queued)

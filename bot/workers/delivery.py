@@ -11,15 +11,24 @@ import structlog
 from msgspec import structs
 
 from bot.flows.pace import Pace
-from storage.clock import Clock
+from storage.clock import Clock, Millis
 from storage.errors import Gone, StorageError, Taken, Unavailable, Uncertain
 from storage.ids import LaneId
 from storage.ports import Queue
+from storage.records.delivery import Attempt
 from storage.records.event import Event, EventKind
 from storage.records.queue import Claimed, Leased, Settle
+from storage.shares import Caller, CallShares
 
 LANE_SLOTS = 16
 """Attempts of one lane under way at once; 1 when it is ordered (decision 44)."""
+PROBES = 1
+"""Attempts of a lane under way at once while its receiver has not answered lately: a silent one costs no more."""
+ANSWERS_FOR_MS = 2_000
+"""How long a receiver counts as answering after it did, or twice as long as that answer took: a burst waits for one
+answer, and a receiver that falls silent is not sent much more than it had."""
+LOOK_MS = 500
+"""How often those that count as answering are looked through."""
 LANE_LEASES = 3 * LANE_SLOTS
 """Leases of one lane in hand at once: what waits for a slot takes it at once, instead of after the next claim."""
 HAND_BYTES = 64 << 20
@@ -54,6 +63,8 @@ class Attempts(Protocol):
 class DeliveryWorker:
     """Runs until it is cancelled; then lets attempts finish, and gives back what is left.
 
+    Whose attempts have the slots is `CallShares`' to say, which a claim asks as well.
+
     It claims ahead: a lane has more leases in hand than slots, and the next one takes the slot of an attempt
     that ended. A lease counts as in hand until its settle is handed to the store, which runs calls in the order
     they are made. No settle is handed over while a claim is under way: the claim might be run after it, find
@@ -74,6 +85,7 @@ class DeliveryWorker:
         grace_s: float = GRACE_S,
         lane_slots: int = LANE_SLOTS,
         lane_leases: int = LANE_LEASES,
+        probes: int = PROBES,
     ) -> None:
         self._queue = queue
         self._attempts = attempts
@@ -87,10 +99,14 @@ class DeliveryWorker:
         self._running: dict[asyncio.Task[None], Leased] = {}
         self._in_hand: dict[int, Leased] = {}
         """By the number of their lease, until their settle is handed over."""
-        self._slots: dict[LaneId, set[int]] = {}
-        """Which leases have the slots of a lane; lanes with none taken are not there."""
+        self._shares = CallShares(concurrency, lane_slots=lane_slots, probes=probes)
+        self._looked_at = clock.steady()
+        self._slots: dict[int, Caller] = {}
+        """Who holds the slot of a lease, by its number."""
         self._ahead: dict[LaneId, deque[Leased]] = {}
         """What waits for a slot of its lane; lanes where nothing waits are not there."""
+        self._stalled: dict[LaneId, None] = {}
+        """Lanes where something waits and nothing is under way: others took the share, so any end may let them on."""
         self._changed: set[object] = set()
         """Hooks that changed since the last claim began."""
         self._lost = False
@@ -111,8 +127,7 @@ class DeliveryWorker:
             hook_id = event.body.get("id")
             self._changed.add(hook_id)
             for lane in [lane for lane, ahead in self._ahead.items() if ahead[0].hook.id == hook_id]:
-                for leased in self._ahead.pop(lane):  # it is claimed again, with the hook as it is now
-                    self._start(leased, self._release(leased))
+                self._give_back(lane)  # it is claimed again, with the hook as it is now
             if event.kind is EventKind.INTEGRATION_REMOVED:
                 for task, leased in self._running.items():
                     if leased.hook.id == hook_id:
@@ -166,10 +181,14 @@ class DeliveryWorker:
 
     async def _claimed(self, free: int) -> Claimed:
         self._changed.clear()
+        now = self._clock.steady()
+        if now - self._looked_at >= LOOK_MS:
+            self._looked_at = now
+            self._shares.forget(now)
         self._between_claims.clear()
         self._claiming = asyncio.create_task(
             self._queue.claim(
-                now=self._clock.steady(),
+                now=now,
                 limit=free,
                 busy=Counter([leased.delivery.lane_id for leased in self._in_hand.values()]),
                 in_hand=frozenset([leased.delivery.id for leased in self._known()]),
@@ -177,6 +196,7 @@ class DeliveryWorker:
                 # where many lanes are busy, none may keep the slots it has for what it holds ahead
                 lane_leases=self._lane_leases if 2 * free > self._concurrency else self._lane_slots,
                 lost=self._lost,
+                shares=self._shares.copy(),
             )
         )
         try:
@@ -196,32 +216,56 @@ class DeliveryWorker:
     def _take(self, leased: Leased) -> None:
         """Begin with a lease, or let it wait for a slot."""
         self._in_hand[leased.lease] = leased
-        lane = leased.delivery.lane_id
         if leased.hook.id in self._changed:  # while it was claimed: it is claimed again, with the hook as it is now
             self._start(leased, self._release(leased))
-        elif len(self._slots.get(lane, ())) < self._lane_slots:
-            self._enter(leased)
-        else:
-            self._ahead.setdefault(lane, deque()).append(leased)
+            return
+        lane = leased.delivery.lane_id
+        self._ahead.setdefault(lane, deque()).append(leased)
+        self._go_on(lane)
 
-    def _enter(self, leased: Leased) -> None:
-        self._slots.setdefault(leased.delivery.lane_id, set()).add(leased.lease)
-        self._start(leased, self._attempt(leased))
+    def _go_on(self, lane: LaneId) -> None:
+        """Begin what waits in a lane, the longest first, as far as there are slots for it."""
+        ahead = self._ahead.get(lane)
+        while ahead and self._shares.room(ahead[0].caller) > 0:
+            leased = ahead.popleft()
+            self._slots[leased.lease] = leased.caller
+            self._shares.take(leased.caller)
+            self._start(leased, self._attempt(leased))
+        if not ahead:
+            self._ahead.pop(lane, None)
+            self._stalled.pop(lane, None)
+        elif self._shares.held(ahead[0].caller):
+            self._stalled.pop(lane, None)
+        else:
+            self._stalled[lane] = None
 
     def _leave(self, leased: Leased) -> None:
-        """Give the slot of an attempt that ended, if it has not yet, to what waits longest for one."""
-        lane = leased.delivery.lane_id
-        taken = self._slots.get(lane)
-        if taken is None or leased.lease not in taken:
+        """Give the slot of an attempt that ended, if it has not yet, to what waits for one."""
+        caller = self._slots.pop(leased.lease, None)
+        if caller is None:
             return
-        taken.discard(leased.lease)
-        if not taken:
-            del self._slots[lane]
-        ahead = self._ahead.get(lane)
-        if ahead is not None:
-            self._enter(ahead.popleft())
-            if not ahead:
-                del self._ahead[lane]
+        self._shares.leave(caller)
+        self._go_on(caller.lane)
+        for lane in list(self._stalled):
+            self._go_on(lane)
+
+    def _give_back(self, lane: LaneId) -> None:
+        """Give back untried what waits in a lane."""
+        self._stalled.pop(lane, None)
+        for leased in self._ahead.pop(lane, ()):
+            self._start(leased, self._release(leased))
+
+    def _note(self, leased: Leased, attempt: Attempt | None) -> None:
+        """Note whether a lane's receiver answers; what waits for one that does not is claimed in its turn again."""
+        if attempt is None or not attempt.called:
+            return
+        lane = leased.delivery.lane_id
+        if attempt.status is None:
+            self._shares.unanswered(lane)
+            self._give_back(lane)
+        else:
+            counts_for = max(ANSWERS_FOR_MS, 2 * attempt.duration_ms)
+            self._shares.answered(lane, Millis(self._clock.steady() + counts_for))
 
     def _start(self, leased: Leased, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -242,6 +286,7 @@ class DeliveryWorker:
     async def _attempt(self, leased: Leased) -> None:
         try:
             settle = await self._attempts.attempt(leased)
+            self._note(leased, settle.attempt)
         except StorageError as error:
             log.warning("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=error.code)
             settle = self._attempts.release(leased, after_ms=OWN_FAULT_MS)
@@ -283,6 +328,7 @@ class DeliveryWorker:
         """Let attempts finish for a while, then give back what has not: a stop is not an attempt."""
         left = [leased for ahead in self._ahead.values() for leased in ahead]
         self._ahead.clear()
+        self._stalled.clear()
         if self._claiming is not None:
             with suppress(StorageError):
                 left += (await self._claiming).leases

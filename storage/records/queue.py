@@ -9,6 +9,7 @@ from storage.records.delivery import Attempt, Delivery, DeliveryState
 from storage.records.event import Event
 from storage.records.integration import OutgoingHook
 from storage.records.outage import Outage
+from storage.shares import Caller
 
 
 class Leased(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
@@ -20,6 +21,13 @@ class Leased(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     event: Event
     hook: OutgoingHook
     """As it is now, not as it was when the event happened (decision 43)."""
+    silent: bool
+    """The last attempt of its lane got no answer."""
+
+    @property
+    def caller(self) -> Caller:
+        """Whose slot its call takes."""
+        return Caller(self.hook.created_by[0], self.hook.id, self.delivery.lane_id, self.silent)
 
 
 class Claimed(Struct, frozen=True, kw_only=True, gc=False, array_like=True):

@@ -8,12 +8,25 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from storage.ids import IntegrationId, LaneId
+from storage.ids import IntegrationId, LaneId, UserId
 from storage.records.integration import Hook, OutgoingHook
 from storage.vault import Vault
 
 IDLE = 1 << 62
-"""`lane.next_at` of a lane with nothing to do: later than any time, so that one plain index serves."""
+"""`lane.next_at` of a lane with nothing to do: later than any time. The index of due lanes leaves them out."""
+_READY = f"held = 0 AND next_at < {IDLE}"
+"""As the index says it, literally, or it were not used."""
+CREATORS = f"""
+WITH RECURSIVE next(creator) AS (
+  SELECT min(creator) FROM lane WHERE {_READY}
+  UNION ALL
+  SELECT (SELECT min(creator) FROM lane WHERE {_READY} AND creator > next.creator) FROM next WHERE creator IS NOT NULL)
+SELECT creator FROM next WHERE creator IS NOT NULL"""
+"""Whose lanes have something queued: a step through the index for each."""
+DUE_LANES = f"""
+SELECT id, integration_id, ordered FROM lane WHERE {_READY} AND creator = ? AND silent = ? AND next_at <= ?
+  AND integration_id NOT IN (SELECT value FROM json_each(?)) ORDER BY next_at LIMIT ?"""
+NEXT_LANE = f"SELECT min(next_at) FROM lane WHERE {_READY} AND creator = ? AND silent = ? AND next_at > ?"
 DUE = """
 UPDATE lane SET next_at = max(?2, not_before, coalesce(
   (SELECT min(available_at) FROM delivery WHERE lane_id = lane.id AND state = 'queued'), ?3)) WHERE id = ?1"""
@@ -28,6 +41,13 @@ class Lane(NamedTuple):
 
     id: LaneId
     ordered: bool
+
+
+class Turn(NamedTuple):
+    """The lanes of one creator that are silent, or that are not."""
+
+    creator: UserId
+    silent: bool
 
 
 class Lanes:
@@ -60,6 +80,18 @@ class Lanes:
             [(at, lane) for lane, at in lanes.items()],
         )
 
+    def turns(self, connection: sqlite3.Connection) -> list[Turn]:
+        """Return whose lanes may have something queued, now or later."""
+        creators = [UserId(row[0]) for row in connection.execute(CREATORS)]
+        return [Turn(creator, silent) for creator in creators for silent in (False, True)]
+
+    def silence(self, connection: sqlite3.Connection, lanes: Mapping[LaneId, bool]) -> None:
+        """Note of lanes whether their last attempt got no answer."""
+        connection.executemany(
+            "UPDATE lane SET silent = ?1 WHERE id = ?2 AND silent <> ?1",
+            [(silent, lane) for lane, silent in lanes.items()],
+        )
+
     def due(self, connection: sqlite3.Connection, lanes: Iterable[LaneId], *, earliest: int = 0) -> None:
         """Set lanes due when their next delivery is, but not before `earliest`."""
         connection.executemany(DUE, [(lane, earliest, IDLE) for lane in lanes])
@@ -75,8 +107,9 @@ class Lanes:
         ).fetchall()
         self._discard(connection, [LaneId(row[0]) for row in gone], now, "address removed")
         connection.executemany(
-            "INSERT INTO lane (integration_id, url_hash, ordered, next_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [(hook.id, url_hash, hook.ordered, IDLE) for url_hash in kept],
+            "INSERT INTO lane (integration_id, url_hash, creator, ordered, next_at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            [(hook.id, url_hash, hook.created_by[0], hook.ordered, IDLE) for url_hash in kept],
         )
         other = connection.execute(
             "SELECT id FROM lane WHERE integration_id = ? AND ordered <> ?", (hook.id, hook.ordered)
@@ -84,9 +117,9 @@ class Lanes:
         for row in other:
             self._reorder(connection, LaneId(row[0]), ordered=hook.ordered)
         connection.execute(
-            "UPDATE lane SET held = ?1, held_at = CASE WHEN ?1 THEN coalesce(held_at, ?2) END"
+            "UPDATE lane SET creator = ?4, held = ?1, held_at = CASE WHEN ?1 THEN coalesce(held_at, ?2) END"
             " WHERE integration_id = ?3",
-            (not hook.enabled, now, hook.id),
+            (not hook.enabled, now, hook.id, hook.created_by[0]),
         )
         self.forget()
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from storage.clock import Clock, Millis
 from storage.errors import VaultError
 from storage.ids import DeliveryId, IntegrationId, LaneId
+from storage.plain_json import write
 from storage.records.changes import Changes
 from storage.records.delivery import DeliveryState
 from storage.records.integration import OutgoingHook
 from storage.records.queue import Claimed, Leased, Settle, Settled
+from storage.shares import Caller, CallShares
 from storage.sqlite import rows
 from storage.sqlite.apply import Applier
-from storage.sqlite.lanes import IDLE, Lane
+from storage.sqlite.lanes import DUE_LANES, NEXT_LANE, Lane, Turn
 from storage.sqlite.weight import weigh
 from storage.vault import Vault
 
@@ -34,8 +36,6 @@ CLAIM_BYTES = 4 << 20
 EXPIRE_ROWS = 1000
 """Held deliveries that die in one transaction."""
 
-CLAIM_LANES = "SELECT id, ordered FROM lane WHERE held = 0 AND next_at <= ? ORDER BY next_at LIMIT ?"
-NEXT_OF_ALL = "SELECT next_at FROM lane WHERE held = 0 ORDER BY next_at LIMIT 1"
 CLAIM_DELIVERIES = f"""
 SELECT {rows.DELIVERY_COLUMNS}, e.org_id, e.kind, e.at, e.room_id, e.user_id, e.body, e.seq
 FROM delivery d JOIN lane l ON l.id = d.lane_id JOIN event e ON e.seq = d.event_seq
@@ -55,7 +55,11 @@ _OUTAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimOrder:
-    """What a worker asks for: at most `limit` leases, and no more of a lane than `lane_leases` with what is `busy`."""
+    """What a worker asks for: at most `limit` leases, and no more of a lane than `lane_leases` with what is `busy`.
+
+    `shares` are its slots as they are held; a claim hands out nothing that would not get one, but what waits for a slot
+    of its own lane. Without them only lanes are bounded.
+    """
 
     now: Millis
     limit: int
@@ -64,6 +68,7 @@ class ClaimOrder:
     lease_ms: int
     lane_leases: int
     lost: bool = False
+    shares: CallShares | None = None
 
 
 class Queue:
@@ -113,30 +118,55 @@ class Queue:
         self._applier.lanes.due(connection, lanes)
 
     def claim(self, connection: sqlite3.Connection, order: ClaimOrder) -> Claimed:
-        """Lease due deliveries, oldest lane first, never more of a lane than the caller may hold."""
+        """Lease due deliveries, no more of anybody's than their share: who holds least first, their oldest lane."""
         if order.lost:
             self._void_lost(connection, order)
-        leases: list[Leased] = []
         self._claimed_bytes = 0
-        for lane in connection.execute(CLAIM_LANES, (order.now, order.limit)).fetchall():
-            if len(leases) >= order.limit or self._claimed_bytes >= CLAIM_BYTES:
-                break
-            here = Lane(LaneId(lane["id"]), bool(lane["ordered"]))
-            free = (1 if here.ordered else order.lane_leases) - order.busy.get(here.id, 0)
+        turns, leases, left = self._applier.lanes.turns(connection), list[Leased](), False
+        shares = order.shares
+        turns.sort(key=lambda turn: (shares.held_of(turn.creator) if shares else 0, turn.silent))
+        for turn in turns:
+            left |= self._claim_turn(connection, order, turn, leases)
+        if left:  # there is more that is due and may be claimed at once
+            return Claimed(leases=tuple(leases), next_at=order.now)
+        nexts = [connection.execute(NEXT_LANE, (*turn, order.now)).fetchone()[0] for turn in turns]
+        return Claimed(leases=tuple(leases), next_at=min((Millis(at) for at in nexts if at is not None), default=None))
+
+    def _claim_turn(self, connection: sqlite3.Connection, order: ClaimOrder, turn: Turn, leases: list[Leased]) -> bool:
+        """Add leases of one creator's lanes; tell whether more of them may be claimed at once."""
+        shares = order.shares
+        full = shares.full_hooks(turn.creator) if shares else []
+        found = connection.execute(DUE_LANES, (*turn, order.now, write(full), order.limit)).fetchall()
+        left = len(found) == order.limit
+        for row in found:
+            if shares and not shares.is_open(turn.creator, silent=turn.silent):
+                return False  # what is due stays due until a call of theirs ends
+            limit = order.limit - len(leases)
+            if limit <= 0 or self._claimed_bytes >= CLAIM_BYTES:
+                return True
+            here = Lane(LaneId(row["id"]), bool(row["ordered"]))
+            caller = Caller(turn.creator, IntegrationId(row["integration_id"]), here.id, turn.silent)
+            busy = order.busy.get(here.id, 0)
+            free = _free(order, here, caller, busy)
+            if free <= 0 and not busy:
+                continue  # its hook's other addresses have the share
             try:
-                taken, suspected = self._claim_lane(connection, order, here, min(free, order.limit - len(leases)))
+                taken, suspected = self._claim_lane(connection, order, here, min(free, limit), silent=turn.silent)
             except VaultError:  # one hook that cannot be opened must not hold up the others
                 self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms)
                 continue
             leases += taken
-            # a full lane sleeps until one of its attempts settles
-            full = suspected or len(taken) >= free
-            self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms if full else 0)
-        row = connection.execute(NEXT_OF_ALL).fetchone()
-        return Claimed(leases=tuple(leases), next_at=None if row is None or row[0] >= IDLE else Millis(row[0]))
+            if shares:
+                shares.take(caller, min(len(taken), shares.room(caller)))
+            # a full lane sleeps until one of its attempts settles; another one goes behind those that are due
+            waits = suspected or len(taken) >= free
+            self._applier.lanes.due(connection, [here.id], earliest=order.now + order.lease_ms * waits)
+            # a bound cut it, or what was found was renewed, or poison
+            left |= not waits and (len(taken) in (0, limit) or self._claimed_bytes >= CLAIM_BYTES)
+        return left
 
     def _claim_lane(
-        self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int
+        self, connection: sqlite3.Connection, order: ClaimOrder, lane: Lane, room: int, *, silent: bool
     ) -> tuple[list[Leased], bool]:
         """Lease what is due in a lane; the second is whether a suspect has the lane, or waits for it, alone."""
         if room <= 0:
@@ -170,7 +200,14 @@ class Queue:
             event = rows.event_from(row)
             self._claimed_bytes += len(event.json)
             leases.append(
-                Leased(delivery=rows.delivery_from(row), lease=self._lease, until=until, event=event, hook=hook)
+                Leased(
+                    delivery=rows.delivery_from(row),
+                    lease=self._lease,
+                    until=until,
+                    event=event,
+                    hook=hook,
+                    silent=silent,
+                )
             )
             if suspected:
                 break
@@ -201,6 +238,7 @@ class Queue:
         causes: list[tuple[int, Changes]] = []
         outages: list[rows.Row] = []
         lanes: dict[LaneId, int] = {}
+        silence: dict[LaneId, bool] = {}
         for place, one in enumerate(settles):
             fenced = not self._settle_one(connection, one)
             results.append(Settled(fenced=fenced))
@@ -210,6 +248,8 @@ class Queue:
             lanes[one.lane_id] = max(lanes.get(one.lane_id, 0), again or 0)
             if one.attempt is not None:
                 attempts.append(rows.attempt_row(one.attempt, self._vault))
+                if one.attempt.called:
+                    silence[one.lane_id] = one.attempt.status is None
             if one.outage is not None:
                 outages.append(rows.outage_row(one.lane_id, one.outage))
             if one.changes is not None:
@@ -230,7 +270,9 @@ class Queue:
                     payer=committed.payer,
                     stored=committed.stored,
                 )
-        self._applier.lanes.due(connection, lanes)
+        self._applier.lanes.silence(connection, silence)
+        # behind the lanes that have waited longer: what a lane has queued is mostly older than what they have
+        self._applier.lanes.due(connection, lanes, earliest=max((one.now for one in settles), default=0))
         return results
 
     def _settle_one(self, connection: sqlite3.Connection, one: Settle) -> bool:
@@ -307,3 +349,15 @@ class Queue:
             count += 1
         self._applier.lanes.wake(connection, dict.fromkeys(lanes, now))
         return count
+
+
+def _free(order: ClaimOrder, lane: Lane, caller: Caller, busy: int) -> int:
+    """Return how many more leases of a lane may be handed out; below 1 when none."""
+    most = (1 if lane.ordered else order.lane_leases) - busy
+    shares = order.shares
+    if shares is None or most <= 0:
+        return most
+    slots = shares.held(caller) + shares.room(caller)
+    if shares.is_probing(caller) or order.lane_leases <= shares.slots(caller) or not slots:
+        return min(most, slots - busy)  # nothing waits for a slot
+    return most

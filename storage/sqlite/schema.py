@@ -81,10 +81,11 @@ CREATE TABLE dedup (
 CREATE TABLE stored_bytes (
   payer TEXT PRIMARY KEY, day INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lane (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, ordered INTEGER NOT NULL,
-  held INTEGER NOT NULL DEFAULT 0, held_at INTEGER, next_at INTEGER NOT NULL, not_before INTEGER NOT NULL DEFAULT 0,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, integration_id TEXT NOT NULL, url_hash BLOB NOT NULL, creator TEXT NOT NULL,
+  ordered INTEGER NOT NULL, held INTEGER NOT NULL DEFAULT 0, held_at INTEGER, next_at INTEGER NOT NULL,
+  not_before INTEGER NOT NULL DEFAULT 0, silent INTEGER NOT NULL DEFAULT 0,
   UNIQUE (integration_id, url_hash)) STRICT;
-CREATE INDEX lane_due ON lane(next_at) WHERE held = 0;
+CREATE INDEX lane_due ON lane(creator, silent, next_at) WHERE held = 0 AND next_at < 4611686018427387904;
 CREATE TABLE delivery (
   id INTEGER PRIMARY KEY, lane_id INTEGER NOT NULL, integration_id TEXT NOT NULL, event_seq INTEGER NOT NULL,
   state TEXT NOT NULL, trigger_word TEXT, tries INTEGER NOT NULL, receives INTEGER NOT NULL,

@@ -38,6 +38,7 @@ from storage.records.sealing import Resealed
 from storage.records.upload import Upload
 from storage.records.user import Token, TokenKind, User
 from storage.records.workspace import Workspace, WorkspaceKind
+from storage.shares import CallShares
 from storage.sqlite import audits, check_value, connected, history, listed_hooks, pendings, reads, sealed, upkeep
 from storage.sqlite.apart import ProcessWriter
 from storage.sqlite.apply import Scopes
@@ -212,9 +213,17 @@ class SqliteStore:
         lease_ms: int,
         lane_leases: int,
         lost: bool = False,
+        shares: CallShares | None = None,
     ) -> Claimed:
         order = ClaimOrder(
-            now=now, limit=limit, busy=busy, in_hand=in_hand, lease_ms=lease_ms, lane_leases=lane_leases, lost=lost
+            now=now,
+            limit=limit,
+            busy=busy,
+            in_hand=in_hand,
+            lease_ms=lease_ms,
+            lane_leases=lane_leases,
+            lost=lost,
+            shares=shares,
         )
         return await self._writer.run(Engine.claim, order)
 

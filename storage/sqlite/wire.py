@@ -112,6 +112,7 @@ class _Lease(Struct, frozen=True, gc=False, array_like=True):
     until: Millis
     event: Event
     hook: int
+    silent: bool
 
 
 class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -126,7 +127,7 @@ class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
         hooks: dict[str, OutgoingHook] = {leased.hook.id: leased.hook for leased in claimed.leases}
         places = {hook_id: place for place, hook_id in enumerate(hooks)}
         leases = [
-            _Lease(leased.delivery, leased.lease, leased.until, leased.event, places[leased.hook.id])
+            _Lease(leased.delivery, leased.lease, leased.until, leased.event, places[leased.hook.id], leased.silent)
             for leased in claimed.leases
         ]
         pickled = tuple([pickle.dumps(hook, pickle.HIGHEST_PROTOCOL) for hook in hooks.values()])
@@ -136,7 +137,14 @@ class _Claim(Struct, frozen=True, gc=False, array_like=True, tag=True):
     def claimed(self) -> Claimed:
         hooks = [_known_hook(one) if len(one) <= KNOWN_BYTES else _hook(one) for one in self.hooks]
         leases = [
-            Leased(delivery=one.delivery, lease=one.lease, until=one.until, event=one.event, hook=hooks[one.hook])
+            Leased(
+                delivery=one.delivery,
+                lease=one.lease,
+                until=one.until,
+                event=one.event,
+                hook=hooks[one.hook],
+                silent=one.silent,
+            )
             for one in self.leases
         ]
         return Claimed(leases=tuple(leases), next_at=self.next_at)

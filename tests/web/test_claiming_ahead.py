@@ -15,12 +15,11 @@ from bot.flows.pace import Pace
 from bot.workers.delivery import LANE_LEASES, LANE_SLOTS, LEASE_DEADLINES, DeliveryWorker
 from bot.workers.supervisor import Supervisor
 from storage import ports
-from storage.ids import IntegrationId
+from storage.ids import IntegrationId, UserId
 from storage.records.delivery import DeliveryState
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from tests.clock import ManualClock
 from tests.delivering import Bench, Receiver, delivering, receiving, retrying, until, waiting
-from tests.records import outgoing
 from tests.scenarios.stored import rows
 
 DEADLINE_S = 20.0
@@ -89,9 +88,10 @@ async def queue(tmp_path: Path) -> AsyncIterator[Queue]:
             tmp_path / "patchbay.db",
             clock,
             retrying(receiver.url),
-            concurrency=64,
+            concurrency=256,
             grace_s=0.0,
             deadline_s=DEADLINE_S,
+            probes=LANE_SLOTS,
         ) as bench,
     ):
         queue = Queue(bench, receiver, permits, tmp_path, clock)
@@ -203,18 +203,30 @@ async def test_what_hangs_and_what_waits_longer_than_a_lease_is_called_once(queu
 
 
 async def test_nothing_is_held_ahead_while_most_slots_of_the_process_are_taken(tmp_path: Path) -> None:
-    """Else lanes that hang would keep their slots for what they hold, and others never get one."""
-    gate, few = asyncio.Event(), LANE_SLOTS + BEHIND
-    other = outgoing(id=IntegrationId("65e2f0b72dd9f928ada3e440"), channels=("#general",))
-    async with receiving(waiting(gate)) as slow, receiving() as swift:
-        hooks = (retrying(slow.url), replace(other, urls=(swift.url,)))
-        async with delivering(tmp_path / "patchbay.db", ManualClock(), *hooks, concurrency=few) as bench:
-            for number in range(LANE_LEASES):
+    """Else what is in hand would grow with the lanes that hang, each with three times what it has under way."""
+    gate, total, creators = asyncio.Event(), 32, 9
+    async with receiving(waiting(gate)) as slow:
+        hooks = [
+            replace(
+                retrying(slow.url), id=IntegrationId(f"{number:024x}"), created_by=(UserId(f"u{number}"), f"u{number}")
+            )
+            for number in range(creators)
+        ]
+        async with delivering(
+            tmp_path / "patchbay.db", ManualClock(), *hooks, concurrency=total, probes=LANE_SLOTS
+        ) as bench:
+            for number in range(LANE_SLOTS):
                 await bench.say(f"number {number}")
-                await bench.attempts(number + 1, other.id)
-            assert leased(tmp_path) == len(slow.bodies) == LANE_SLOTS
+            await slow.called(total // 2 + 2)
+            for number in range(LANE_SLOTS):
+                await bench.say(f"number {number}")
+
+            async def nothing_waits() -> bool:
+                return leased(tmp_path) == len(slow.bodies)
+
+            await until(nothing_waits)
             gate.set()
-            await bench.ended(DeliveryState.DELIVERED, 2 * LANE_LEASES)
+            await bench.ended(DeliveryState.DELIVERED, 2 * LANE_SLOTS * creators)
 
 
 # --- between the worker and the store ---------------------------------------------------------------
