@@ -16,7 +16,7 @@ from bot.flows.respond import Respond
 from bot.flows.room_door import RoomDoor
 from bot.folder import Folder
 from bot.metrics import Metrics
-from bot.outbound import Outbound
+from bot.outbound import CHAT_CALLS, Outbound
 from bot.services import Services
 from bot.settings import Settings
 from bot.whole import judge
@@ -152,7 +152,8 @@ def _wire(
     accounts = Accounts(store, directory, passwords, clock)
     hooks = Hooks(directory, store, fanout, clock, allow)
     notices = Notices(posting, ZoneInfo(settings.time_zone))
-    outbound = Outbound(allow, limit=settings.outgoing_concurrency)
+    hook_calls = Outbound(allow, limit=settings.outgoing_concurrency)
+    chat_calls = Outbound(allow, limit=CHAT_CALLS, shares_calls=True)
     uploads = Uploads(
         directory,
         store,
@@ -165,7 +166,7 @@ def _wire(
         max_chars=settings.message_max_chars,
     )
     deliver = Deliver(
-        sender=outbound,
+        sender=hook_calls,
         directory=directory,
         fanout=fanout,
         respond=Respond(directory, posting, notices, max_chars=settings.message_max_chars),
@@ -258,10 +259,11 @@ def _wire(
         uploads=uploads,
         commands=RoomDoor(flow, store, directory, posting, forms, clock),
         flow=flow,
-        chats=Chats(store, directory, outbound, clock, allow),
+        chats=Chats(store, directory, chat_calls, clock, allow),
         linking=linking,
         forms=forms,
-        outbound=outbound,
+        hook_calls=hook_calls,
+        chat_calls=chat_calls,
         metrics=metrics,
         supervisor=supervisor,
     )

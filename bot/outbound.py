@@ -9,11 +9,11 @@ import io
 import socket
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
@@ -22,12 +22,28 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from bot.dns import SystemResolver
-from handlers.http import METHODS, Answered, Failed, FailureKind, OutboundRequest, Refused, sendable_headers
+from bot.answer_bounds import BoundedAnswers
+from bot.dns import Lookups, Resolve, Unanswered, look_up
+from bot.turns import Turns
+from handlers.http import (
+    METHODS,
+    Answered,
+    End,
+    Failed,
+    FailureKind,
+    OutboundRequest,
+    Refused,
+    Unsent,
+    sendable_headers,
+)
 from handlers.targets import ADDRESS_REFUSED, AllowList, Target, callable_addresses, judge_address, parse_url
+from storage.shares import Path
 
 MAX_ANSWER_BYTES = 64 * 1024  # decision 44, unpacked
-MAX_DNS_SECONDS = 5.0
+CHAT_CALLS = 100
+"""Calls of connected chats under way at once; deliveries have slots of their own, neither waits for the other."""
+MAX_PACKED_BYTES = 2 * MAX_ANSWER_BYTES
+"""Read of a packed answer: what unpacks to no more than the cap is never much longer itself."""
 MAX_DNS_RECORDS = 100
 # A name with a hundred dead addresses must not make us knock at a hundred doors.
 MAX_DIALLED = 8
@@ -36,8 +52,6 @@ KEEP_ALIVE_SECONDS = 4.0
 
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
-Resolve = Callable[[str], Awaitable[Sequence[str]]]
-
 
 @dataclass(slots=True)
 class _Dial:
@@ -45,6 +59,11 @@ class _Dial:
 
     target: Target
     started: float
+    share: Path
+    waits: bool = False
+    """There was no slot for it, or not yet: nothing is sent."""
+    unresolved: bool = False
+    """Nobody said in time what the name's addresses are."""
     refused: bool = False
     dialled: bool = False
     """Whether a connection was made for this call; if not, it went over a kept one."""
@@ -72,38 +91,42 @@ class Outbound:
     A kept connection that ends before any answer is most often one the receiver was just closing: the request is
     sent once more, on a fresh one, whatever its method. Receivers may so see a request twice, as they may see a
     delivery twice anyway (delivery.md §1: at least once).
-    `resolve` turns a host name into the texts of its addresses; the system is asked by default.
+    `resolve` turns a host name into the texts of its addresses; the system is asked by default. Lookups are shared by
+    whom calls are for, and so are the connections with `shares_calls`, for callers that do not share them themselves.
     """
 
-    def __init__(self, allow: AllowList, *, limit: int = 100, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, allow: AllowList, *, limit: int = 100, resolve: Resolve = look_up, shares_calls: bool = False
+    ) -> None:
         self._allow = allow
         self._limit = limit
-        self._resolve = resolve
+        self._lookups = Lookups(resolve)
+        self._turns = Turns(limit) if shares_calls else None
         self._resources = AsyncExitStack()
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        resolve = self._resolve
-        if resolve is None:
-            resolve = system = SystemResolver()
-            self._resources.push_async_callback(system.close)
-        guard = _GuardedResolver(resolve, self._allow)
+        self._resources.push_async_callback(self._lookups.close)
+        guard = _GuardedResolver(self._lookups, self._allow)
         self._kept = self._open(guard, keep_s=KEEP_ALIVE_SECONDS)
         self._fresh = self._open(guard, keep_s=None)
         return self
 
     def _open(self, guard: AbstractResolver, *, keep_s: float | None) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._limit,
+            resolver=guard,
+            # Without a cache the resolver runs in the task of the call, and so knows what it is for.
+            use_dns_cache=False,
+            socket_factory=self._guarded_socket,
+            keepalive_timeout=keep_s,
+            force_close=keep_s is None,
+        )
+        # the client has no other door for what a connection may receive
+        connector._factory = partial(BoundedAnswers, loop=asyncio.get_running_loop())  # type: ignore[assignment] # a subclass
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._limit,
-                resolver=guard,
-                # Without a cache the resolver runs in the task of the call, and so knows what it is for.
-                use_dns_cache=False,
-                socket_factory=self._guarded_socket,
-                keepalive_timeout=keep_s,
-                force_close=keep_s is None,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "gzip, deflate"},
             skip_auto_headers=("User-Agent", "Content-Type"),
@@ -119,7 +142,7 @@ class Outbound:
     ) -> None:
         await self._resources.aclose()
 
-    async def send(self, request: OutboundRequest) -> Answered | Failed | Refused:
+    async def send(self, request: OutboundRequest) -> End:
         """Make one call: one deadline over DNS, connect, TLS, sending and the whole answer.
 
         Redirects are answers like others. No message holds path, query or what the network said, so that
@@ -133,20 +156,36 @@ class Outbound:
             return headers
         if request.method not in METHODS:
             return Refused(f"The method must be one of {', '.join(sorted(METHODS))}.")
-        dial = _Dial(target, asyncio.get_running_loop().time())
+        dial = _Dial(target, asyncio.get_running_loop().time(), request.share)
         token = _dial.set(dial)
         try:
             async with asyncio.timeout(request.deadline_s):
-                try:
-                    return await self._call(self._kept, request, dial, headers)
-                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if not _is_unanswered(error, dial):
-                        raise
-                    return await self._call(self._fresh, request, dial, headers)
+                return await self._in_turn(request, dial, headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            if dial.waits:
+                return Unsent(f"Too many calls are under way, so {target.host} was not called.")
             return ADDRESS_REFUSED if dial.refused else _failed(error, request.deadline_s, dial)
         finally:
             _dial.reset(token)
+
+    async def _in_turn(self, request: OutboundRequest, dial: _Dial, headers: dict[str, str]) -> Answered:
+        if self._turns is None:
+            return await self._tried(request, dial, headers)
+        dial.waits = True
+        await self._turns.take(dial.share)
+        dial.waits = False
+        try:
+            return await self._tried(request, dial, headers)
+        finally:
+            self._turns.leave(dial.share)
+
+    async def _tried(self, request: OutboundRequest, dial: _Dial, headers: dict[str, str]) -> Answered:
+        try:
+            return await self._call(self._kept, request, dial, headers)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if not _is_unanswered(error, dial):
+                raise
+            return await self._call(self._fresh, request, dial, headers)
 
     async def _call(
         self, session: aiohttp.ClientSession | None, request: OutboundRequest, dial: _Dial, headers: dict[str, str]
@@ -176,8 +215,8 @@ class Outbound:
 class _GuardedResolver(AbstractResolver):
     """Judges all addresses of a name together: one bad address among good ones refuses the call."""
 
-    def __init__(self, resolve: Resolve, allow: AllowList) -> None:
-        self._resolve = resolve
+    def __init__(self, lookups: Lookups, allow: AllowList) -> None:
+        self._lookups = lookups
         self._allow = allow
 
     async def resolve(
@@ -189,7 +228,7 @@ class _GuardedResolver(AbstractResolver):
             addresses: Sequence[str] = [str(address) for address in known]
             dial.refused = not addresses
         else:
-            addresses = await self._look_up(host)
+            addresses = await self._look_up(host, dial)
             dial.refused = any(dial.judge(address, self._allow) for address in addresses)
         if dial.refused:
             raise OSError("refused")
@@ -198,12 +237,12 @@ class _GuardedResolver(AbstractResolver):
             for address in addresses[:MAX_DIALLED]
         ]
 
-    async def _look_up(self, host: str) -> Sequence[str]:
+    async def _look_up(self, host: str, dial: _Dial) -> Sequence[str]:
         try:
-            async with asyncio.timeout(MAX_DNS_SECONDS):
-                addresses = await self._resolve(host)
-        except TimeoutError as error:
-            raise socket.gaierror("no answer in time") from error
+            addresses = await self._lookups.find(host, dial)
+        except Unanswered:
+            dial.unresolved = True
+            raise
         if not 0 < len(addresses) <= MAX_DNS_RECORDS:
             raise socket.gaierror("no addresses, or too many")
         return addresses
@@ -228,11 +267,14 @@ def _is_unanswered(error: aiohttp.ClientError, dial: _Dial) -> bool:
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     """Read and unpack an answer up to the cap, never holding more of it than the cap and one slice."""
     unpack = _Unpacker(response.headers.get("Content-Encoding", ""))
-    kept = bytearray()
+    kept, read = bytearray(), 0
     async for chunk in response.content.iter_any():
         kept += unpack(chunk, MAX_ANSWER_BYTES + 1 - len(kept))
         if len(kept) > MAX_ANSWER_BYTES:
             return bytes(kept[:MAX_ANSWER_BYTES]), True
+        read += len(chunk)
+        if read > MAX_PACKED_BYTES and unpack.packed:
+            raise aiohttp.ClientPayloadError("packed bytes without end")
     if not unpack.whole:
         raise aiohttp.ClientPayloadError("the packed answer broke off")
     return bytes(kept), False
@@ -246,7 +288,7 @@ class _Unpacker:
         self._stream: zlib._Decompress | None = None
 
     def __call__(self, chunk: bytes, limit: int) -> bytes:
-        if self._encoding in ("", "identity"):
+        if not self.packed:
             return chunk
         if self._encoding not in _PACKED:
             raise aiohttp.ClientPayloadError("an encoding nobody asked for")
@@ -260,6 +302,11 @@ class _Unpacker:
             return self._stream.decompress(chunk, limit)
         except zlib.error as error:
             raise aiohttp.ClientPayloadError("the packed answer is broken") from error
+
+    @property
+    def packed(self) -> bool:
+        """Whether the answer is packed at all."""
+        return self._encoding not in ("", "identity")
 
     @property
     def whole(self) -> bool:
@@ -281,6 +328,8 @@ def _failed(error: Exception, deadline_s: float, dial: _Dial) -> Failed:
     text = f"The call to {host} failed: no connection, or it broke off before the answer was whole."
     if isinstance(error, TimeoutError):
         kind, text = "timeout", f"{host} gave no whole answer within {deadline_s:g} s."
+    elif dial.unresolved:
+        kind, text = "dns", f"No name server said in time what the address of {host} is: check its DNS servers."
     elif isinstance(error, aiohttp.ClientConnectorDNSError):
         kind, text = (
             "dns",

@@ -15,6 +15,7 @@ from bot import collecting, log
 from bot.app import SHORTCUT, make_app
 from bot.compose import judge_folder, open_services
 from bot.folder import Folder
+from bot.outbound import CHAT_CALLS
 from bot.services import Services
 from bot.settings import Settings
 from bot.web.bodies import RUNNER_OPTIONS
@@ -88,11 +89,12 @@ async def running(
                 passwords=passwords,
             )
         )
-        await stack.enter_async_context(services.outbound)
+        for calls in (services.hook_calls, services.chat_calls):
+            await stack.enter_async_context(calls)
         await services.supervisor.start()
         stack.push_async_callback(services.supervisor.stop)
         app = make_app(services)
-        connections = connections or Connections(allow_connections(settings.outgoing_concurrency))
+        connections = connections or Connections(allow_connections(settings.outgoing_concurrency + CHAT_CALLS))
         runner = web.AppRunner(
             app,
             access_log=None,

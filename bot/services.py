@@ -58,6 +58,9 @@ class Services:
     chats: Chats
     linking: Linking
     forms: Forms
-    outbound: Outbound
+    hook_calls: Outbound
+    """Calls the addresses of outgoing hooks."""
+    chat_calls: Outbound
+    """Calls connected chats."""
     metrics: Metrics
     supervisor: Supervisor

@@ -1,12 +1,14 @@
 """Say what one outgoing HTTP call is, and how it can end.
 
-Values only: `bot/outbound.py` turns a request into one of the three ends, the flows judge them.
+Values only: `bot/outbound.py` turns a request into one of the ends, the flows judge them.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from storage.shares import Path
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -46,6 +48,8 @@ class OutboundRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     deadline_s: float
+    share: Path = ("ours",)
+    """For whom it is made, the outermost first: whose slots it takes where slots are shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,17 @@ class Refused:
     """Nothing was sent, and trying again would change nothing (decision 47)."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Nothing was sent because this process had no slot free in time: no fault of the receiver's, and no attempt."""
+
+    message: str
+
+
+End = Answered | Failed | Refused | Unsent
+"""How a call can end."""
 
 
 def sendable_headers(headers: Mapping[str, str]) -> dict[str, str] | Refused:

@@ -10,6 +10,7 @@ from typing import Any  # what receivers get is parsed JSON
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bot.dns import Resolve, look_up
 from bot.flows.deliver import Deliver
 from bot.flows.notices import Notices
 from bot.flows.outages import Outages
@@ -192,6 +193,7 @@ async def delivering(
     grace_s: float = 5.0,
     deadline_s: float = 20.0,
     probes: int = PROBES,
+    resolve: Resolve = look_up,
 ) -> AsyncIterator[Bench]:
     """Run the delivering side on a file; a fresh one gets Ann, `rocket.cat`, `#general` and the hooks."""
     async with AsyncExitStack() as stack:
@@ -200,7 +202,7 @@ async def delivering(
         if await store.organisation() is None:
             await store.make_organisation(ORG, "Test", clock.now())
             await store.commit(Changes(new_users=(OWNER, CAT), new_rooms=(room(),), new_hooks=hooks))
-        outbound = await stack.enter_async_context(Outbound(AllowList.parse(allow), limit=concurrency))
+        outbound = await stack.enter_async_context(Outbound(AllowList.parse(allow), limit=concurrency, resolve=resolve))
         directory = Directory(store, ORG)
         fanout = Fanout(directory, store, store, clock)
         posting = Posting(directory, store, fanout, clock, Allotment(store, clock, 0))

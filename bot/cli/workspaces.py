@@ -81,7 +81,7 @@ def add(
     )
 
     async def work(services: Services, owner: User) -> tuple[Workspace, dict[str, str]] | Fault:
-        async with services.outbound:
+        async with services.chat_calls:
             made = await services.chats.add(owner, new, door=DOOR)
         return made if isinstance(made, Fault) else (made, addresses(made, services.base_url))
 

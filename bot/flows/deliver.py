@@ -12,7 +12,7 @@ from bot.flows.outages import Outages
 from bot.flows.respond import Respond
 from bot.workspace.directory import Directory
 from bot.workspace.fanout import Fanout
-from handlers.http import Answered, Failed, OutboundRequest, Refused
+from handlers.http import Answered, End, Failed, OutboundRequest, Refused, Unsent
 from handlers.outgoing import steps
 from handlers.outgoing.answer import Delivered, Outcome, Rejected, Retry, judge
 from handlers.outgoing.events import OutgoingEvent
@@ -35,6 +35,8 @@ from storage.records.version import revised
 
 HELD_LOOK_MS = 60_000
 """How soon an expired hook's deliveries are looked at again; somebody may prolong it."""
+UNSENT_MS = 1_000
+"""When a call is tried again that this process had no slot for."""
 HELD_FOR_MS = 24 * 60 * 60 * 1000
 """How long they are held, like those of a disabled one (decision 43)."""
 DAMAGED = "what is sealed of the webhook is damaged"
@@ -45,7 +47,7 @@ RIGHTS_ENDED = "The webhook's maker may not enter the room any more, so nothing 
 class Sender(Protocol):
     """Makes one call and says how it ended."""
 
-    async def send(self, request: OutboundRequest) -> Answered | Failed | Refused: ...
+    async def send(self, request: OutboundRequest) -> End: ...
 
 
 class AttemptMeter(Protocol):
@@ -137,6 +139,9 @@ class Deliver:
         except Exception as error:  # noqa: BLE001 # whatever a builder does wrong is shown as a failed attempt
             return self._broken(call, error)
         end = await self._sender.send(request)
+        if isinstance(end, Unsent):
+            self._log.info("unsent", hook=call.hook.id, delivery=leased.delivery.id, host=call.host)
+            return self.release(leased, after_ms=UNSENT_MS)
         outcome = judge(call.hook, end, tries=leased.delivery.tries, now=self._clock.now())
         self._report(call, type(outcome).__name__.lower(), end)
         return await self._settled(call, end, outcome)

@@ -224,8 +224,10 @@ class ChatDoors:
         headers = {"Content-Type": "application/json; charset=utf-8"}
         if opening.needs_token:
             headers["Authorization"] = f"Bearer {workspace.bot_token}"
-        end = await self.services.outbound.send(
-            OutboundRequest("POST", f"{base.rstrip('/')}{opening.path}", headers, opening.body, OPEN_S)
+        end = await self.services.chat_calls.send(
+            OutboundRequest(
+                "POST", f"{base.rstrip('/')}{opening.path}", headers, opening.body, OPEN_S, share=(workspace.id,)
+            )
         )
         opened = isinstance(end, Answered) and end.status == 200 and _is_ok(end.body)
         if not opened:
@@ -250,7 +252,9 @@ class ChatDoors:
 
     async def _called(self, workspace: Workspace, call: OutboundRequest) -> bytes | None:
         """Call a path of a Rocket.Chat server; returns the body of a success."""
-        end = await self.services.outbound.send(replace(call, url=f"{_site(workspace)}{call.url}"))
+        end = await self.services.chat_calls.send(
+            replace(call, url=f"{_site(workspace)}{call.url}", share=(workspace.id,))
+        )
         return end.body if isinstance(end, Answered) and end.status == 200 else None
 
     # --- what follows -------------------------------------------------------------------------------
@@ -265,7 +269,9 @@ class ChatDoors:
         address = caller.asked.origin.response_url
         for body in bodies[:LATE_USES] if address else ():
             headers = {"Content-Type": "application/json; charset=utf-8"}
-            end = await self.services.outbound.send(OutboundRequest("POST", address or "", headers, body, CALL_S))
+            end = await self.services.chat_calls.send(
+                OutboundRequest("POST", address or "", headers, body, CALL_S, share=(caller.admitted.workspace.id,))
+            )
             if not isinstance(end, Answered) or end.status >= 300:
                 # the address is a credential and what the other side says may quote it: only the outcome is logged
                 door, status = caller.admitted.adapter.name, getattr(end, "status", type(end).__name__)
@@ -283,7 +289,9 @@ class ChatDoors:
         headers, bodies = call
         address = f"{_site(workspace)}/api/v1/chat.postMessage"
         for body in bodies:
-            end = await self.services.outbound.send(OutboundRequest("POST", address, headers, body, CALL_S))
+            end = await self.services.chat_calls.send(
+                OutboundRequest("POST", address, headers, body, CALL_S, share=(workspace.id,))
+            )
             if not isinstance(end, Answered) or end.status != 200:
                 return False
         return True

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bot.workspace.directory import Directory
 from handlers.errors import Fault
-from handlers.http import Answered, Failed, OutboundRequest, Refused
+from handlers.http import Answered, End, OutboundRequest, Refused
 from handlers.line import quote
 from handlers.targets import AllowList, judge_url
 from storage import ports
@@ -36,7 +36,7 @@ _TEAM_NEEDED = {
 class Sender(Protocol):
     """Makes one guarded call and says how it ended."""
 
-    async def send(self, request: OutboundRequest) -> Answered | Failed | Refused: ...
+    async def send(self, request: OutboundRequest) -> End: ...
 
 
 class ChatsStore(ports.Ledger, ports.Workspaces, Protocol):

@@ -38,7 +38,7 @@ def build_request(
     keys = _valid_keys(hook.signing_keys, now)
     if keys:
         headers |= sign(keys, message_id=webhook_id, timestamp=now // 1000, body=body)
-    return OutboundRequest("POST", url, headers, body, deadline_s)
+    return OutboundRequest("POST", url, headers, body, deadline_s, share=(hook.created_by[0], hook.id))
 
 
 def _valid_keys(keys: Sequence[SigningKey], now: Millis) -> list[bytes]:

@@ -15,7 +15,7 @@ from tests.faults import stage
 from tests.faults.conftest import Honeypot
 from tests.scenarios.receiver import receiving
 from tests.server import Server, serving
-from tests.web.test_outbound import Handler, answering, read_request
+from tests.web.test_outbound import FLOODS, Handler, answering, read_request
 from tests.web.test_outbound import serving as endpoint
 
 DEADLINE_S = 1.0
@@ -106,6 +106,19 @@ async def test_a_huge_answer_is_cut(server: Server, handler: Handler) -> None:
     assert len(await server.room_messages()) == POSTS
     # the bound is delivery.md §7's 1 MiB a call; the receiver's own buffers are in the figure too
     assert peak < (POSTS + 2) << 20
+
+
+@pytest.mark.parametrize("handler", FLOODS.values(), ids=FLOODS)
+async def test_a_flood_beside_the_body_delays_nobody(server: Server, handler: Handler) -> None:
+    """Interim answers, heads and framing without end: the receiver is hung up on, tried again later, nobody waits."""
+    async with endpoint(handler) as port:
+        hook = await stage.hook_calling(server, f"http://127.0.0.1:{port}/", retry_delay="powers-of-two")
+        await others_are_served(server)
+        tried = await stage.attempts(server, hook, POSTS)
+    assert {attempt.error for attempt in tried} == {
+        "The call to 127.0.0.1 failed: no connection, or it broke off before the answer was whole."
+    }
+    assert {attempt.step for attempt in tried} == {"going-to-retry-1"}
 
 
 def each_its_own(answers: Sequence[bytes]) -> Handler:

@@ -8,6 +8,7 @@ import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bot.outbound import MAX_ANSWER_BYTES, MAX_DNS_RECORDS, Outbound
-from handlers.http import Answered, Failed, OutboundRequest, Refused
+from handlers.http import Answered, Failed, OutboundRequest, Refused, Unsent
 from handlers.targets import ADDRESS_REFUSED, AllowList
 from tests.addresses import AddressCase, cases, name_of
 
@@ -406,6 +407,92 @@ async def test_deadline_covers_waiting_for_a_connection() -> None:
     assert [result.kind for result in results if isinstance(result, Failed)] == ["timeout"] * 3
 
 
+def flooding(first: bytes, then: bytes) -> Handler:
+    """Answer with a start, then with a piece again and again, as fast as the other side takes it."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(first)
+        while True:
+            writer.write(then * (65536 // len(then)))
+            await writer.drain()
+
+    return handler
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GZIPPED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"y")
+FLOODS = {
+    "100 Continue": flooding(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103 Early Hints": flooding(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
+    "102 Processing": flooding(b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "empty lines": flooding(b"", b"\r\n"),
+    "lines of the head": flooding(b"HTTP/1.1 200 OK\r\n", b"X: a\r\n"),
+    "a chunk's extensions": flooding(CHUNKED + b"5", b";a=b"),
+    "chunks with long extensions": flooding(CHUNKED, b"1;" + b"a" * 4000 + b"\r\nx\r\n"),
+    "trailers": flooding(CHUNKED + b"0\r\n", b"X: a\r\n"),
+    "what follows packed data": flooding(GZIPPED, b"x"),
+}
+
+
+@pytest.mark.parametrize("handler", FLOODS.values(), ids=FLOODS)
+async def test_a_flood_beside_the_body_is_cut_off(handler: Handler) -> None:
+    """What brings no body has bounds: long before the deadline the receiver is hung up on, and nobody had to wait."""
+    loop, longest = asyncio.get_running_loop(), 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0)
+            longest = max(longest, loop.time() - began)
+
+    async with serving(handler) as port, Outbound(only(port)) as outbound:
+        watching = asyncio.create_task(watch())
+        result = await outbound.send(call(f"http://127.0.0.1:{port}/", deadline_s=60))
+        watching.cancel()
+    assert isinstance(result, Failed)
+    assert result.kind == "network"
+    assert longest < 1
+
+
+async def test_a_few_interim_answers_are_passed_over() -> None:
+    """As a receiver may send them: the answer after them counts."""
+    raw = b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 9
+    handler = answering(raw + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    async with serving(handler) as port, Outbound(only(port), limit=1) as outbound:
+        for _ in range(3):
+            result = await outbound.send(call(f"http://127.0.0.1:{port}/"))
+            assert isinstance(result, Answered)
+            assert (result.status, result.body) == (200, b"ok")
+
+
+async def test_a_second_answer_is_not_taken_for_the_next_calls() -> None:
+    """What comes on a kept connection before it was asked for ends it, however much of it there is."""
+    twice = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" * 1000)
+    async with serving(twice) as port, Outbound(only(port), limit=1) as outbound:
+        for _ in range(3):
+            result = await outbound.send(call(f"http://127.0.0.1:{port}/"))
+            assert isinstance(result, Answered | Failed)
+            assert not isinstance(result, Failed) or result.kind == "network"
+
+
+async def test_one_slow_chat_leaves_connections_for_others() -> None:
+    """Of calls that are shared by whom they are for, nobody has so many that others wait; no slot means not sent."""
+    shared = Outbound(AllowList.parse("127.0.0.1"), limit=8, shares_calls=True)
+    async with serving(silent) as slow, serving(echo) as swift, shared as outbound:
+        hanging = [
+            replace(call(f"http://127.0.0.1:{slow}/", deadline_s=2 if number < 4 else 0.2), share=("slow",))
+            for number in range(20)
+        ]
+        waiting = [asyncio.create_task(outbound.send(one)) for one in hanging]
+        result = await outbound.send(replace(call(f"http://127.0.0.1:{swift}/"), share=("swift",)))
+        assert isinstance(result, Answered)
+        ends = [type(await one) for one in waiting]
+    assert ends.count(Failed) == 4
+    assert ends.count(Unsent) == 16
+
+
 async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await read_request(reader)
     writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -577,7 +664,7 @@ async def test_dns_time_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(host: str) -> Sequence[str]:
         return await asyncio.Future[Sequence[str]]()
 
-    monkeypatch.setattr("bot.outbound.MAX_DNS_SECONDS", 0.1)
+    monkeypatch.setattr("bot.dns.MAX_DNS_SECONDS", 0.1)
     async with Outbound(AllowList(), resolve=never) as outbound:
         result = await outbound.send(call("http://hooks.example/", deadline_s=60))
     assert isinstance(result, Failed)

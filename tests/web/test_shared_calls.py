@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from bot.workers.delivery import LANE_SLOTS
 from storage.ids import IntegrationId, UserId
@@ -21,6 +22,8 @@ from tests.scenarios.stored import rows
 ADDRESSES = 20
 """Of one hook."""
 OTHER = outgoing(id=IntegrationId("f" * 24), channels=("#general",), created_by=(UserId("bob"), "bob"))
+DEADLINE_S = 1.0
+"""Where calls are to time out: long enough for a receiver that answers."""
 PATIENCE_S = 5.0
 """Long beside a delivery, short beside the deadline of those that hang."""
 
@@ -115,7 +118,9 @@ async def test_a_lane_that_timed_out_has_one_call_until_one_is_answered(tmp_path
     """What was answered and falls silent has one probe after the other; the next answer ends that."""
     [hook] = hooks_on(tarpit, 1)
     pile = 2 * LANE_SLOTS
-    async with delivering(tmp_path / "patchbay.db", ManualClock(), hook, concurrency=256, deadline_s=0.3) as bench:
+    async with delivering(
+        tmp_path / "patchbay.db", ManualClock(), hook, concurrency=256, deadline_s=DEADLINE_S
+    ) as bench:
         tarpit.answers = True
         await bench.say("first")
         await bench.attempts(1, hook.id)
@@ -137,7 +142,7 @@ async def test_what_was_silent_is_known_after_a_restart(tmp_path: Path, tarpit: 
     path, clock = tmp_path / "patchbay.db", ManualClock()
     async with receiving() as sound:
         other = replace(OTHER, urls=(sound.url,))
-        async with delivering(path, clock, *hooks, other, concurrency=256, deadline_s=0.2) as bench:
+        async with delivering(path, clock, *hooks, other, concurrency=256, deadline_s=DEADLINE_S) as bench:
             await bench.say("first")
             await each_attempted(bench, tmp_path, hooks)
         clock.advance(2_000)  # all of them are due again
@@ -152,6 +157,66 @@ async def test_what_was_silent_is_known_after_a_restart(tmp_path: Path, tarpit: 
             tarpit.answer()
 
 
+async def test_names_nobody_answers_cost_others_nothing(tmp_path: Path) -> None:
+    """Forty of them, looked up at once: another hook's delivery arrives, and none ends for want of a lookup."""
+    gate = asyncio.Event()
+
+    async def resolve(host: str) -> list[str]:
+        if host.startswith("h"):
+            await gate.wait()
+        return ["127.0.0.1"]
+
+    async with receiving() as sound:
+        port = URL(sound.url).port
+        hooks = [
+            retrying(
+                "",
+                id=IntegrationId(f"{number:024x}"),
+                urls=tuple(f"http://h{number}-{each}.hang.test:{port}/in" for each in range(20)),
+            )
+            for number in range(2)
+        ]
+        other = replace(OTHER, urls=(f"http://good.test:{port}/in",))
+        path = tmp_path / "patchbay.db"
+        async with delivering(path, ManualClock(), *hooks, other, concurrency=256, resolve=resolve) as bench:
+            for number in range(4):
+                await bench.say(f"m{number}")
+                await delivered_soon(bench, other, number + 1)
+            assert (await bench.store.deliveries(state=DeliveryState.DEAD))[1] == 0
+            gate.set()
+
+
+async def test_a_call_without_a_slot_for_its_lookup_is_no_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made a little later, with its whole budget."""
+    monkeypatch.setattr("bot.dns.MAX_LOOKUPS", 1)
+    monkeypatch.setattr("bot.dns.TURN_SECONDS", 0.05)
+    gate, clock = asyncio.Event(), ManualClock()
+
+    async def resolve(host: str) -> list[str]:
+        await gate.wait()
+        return ["127.0.0.1"]
+
+    async with receiving() as sound:
+        port = URL(sound.url).port
+        hook = retrying("", urls=(f"http://hang.test:{port}/in",), retry_failed_calls=False)
+        other = replace(OTHER, urls=(f"http://good.test:{port}/in",), retry_failed_calls=False)
+        async with delivering(tmp_path / "patchbay.db", clock, hook, other, resolve=resolve) as bench:
+            await bench.say("hello")
+
+            async def given_back() -> bool:
+                return rows(tmp_path, "SELECT tries, receives FROM delivery WHERE lease IS NULL") == [(0, 0)]
+
+            await until(given_back)
+            gate.set()
+            await bench.ended(DeliveryState.DELIVERED)
+            clock.advance(1_000)
+            bench.worker.notify()
+            await bench.ended(DeliveryState.DELIVERED, 2)
+            assert (await bench.store.attempts([hook.id, other.id]))[1] == 2
+
+
 async def each_attempted(bench: Bench, folder: Path, hooks: Iterable[OutgoingHook]) -> None:
     lanes = sum(len(hook.urls) for hook in hooks)
 
@@ -164,8 +229,10 @@ async def each_attempted(bench: Bench, folder: Path, hooks: Iterable[OutgoingHoo
 async def test_every_silent_lane_has_its_probe(tmp_path: Path, tarpit: Tarpit) -> None:
     """More of them than probes, each with a pile: none waits for the piles of those before it."""
     hooks = hooks_on(tarpit, 12)
-    async with delivering(tmp_path / "patchbay.db", ManualClock(), *hooks, concurrency=16, deadline_s=0.2) as bench:
-        for number in range(6):
+    async with delivering(
+        tmp_path / "patchbay.db", ManualClock(), *hooks, concurrency=16, deadline_s=DEADLINE_S
+    ) as bench:
+        for number in range(4):
             await bench.say(f"m{number}")
         await each_attempted(bench, tmp_path, hooks)
         assert tarpit.most < len(hooks)

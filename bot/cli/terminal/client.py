@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from handlers.http import Answered, Failed, OutboundRequest, Refused
+from handlers.http import Answered, End, OutboundRequest
 
 RUN_S = 60.0
 """Seconds a line may take; the server works on until it is done."""
@@ -17,7 +17,7 @@ COMPLETE_S = 2.0
 class Sender(Protocol):
     """Makes one call and says how it ended."""
 
-    async def send(self, request: OutboundRequest) -> Answered | Failed | Refused: ...
+    async def send(self, request: OutboundRequest) -> End: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Client:
         return _judged(await self._sender.send(request))
 
 
-def _judged(end: Answered | Failed | Refused) -> Mapping[str, Any] | Trouble:
+def _judged(end: End) -> Mapping[str, Any] | Trouble:
     if not isinstance(end, Answered):
         return Trouble(end.message)
     if end.status == 401:
