@@ -10,6 +10,9 @@ from storage.ids import UserId
 MOST_TRIES = 5
 """Wrong tries that end a pending thing (decision 65)."""
 
+LONGEST_MS = 15 * 60 * 1000
+"""Nothing pending lasts longer; proposals, codes, forms and addresses have 10 minutes and less."""
+
 KNOWN_DAYS = 1
 """How long after its expiry the store can still tell why something is no longer there."""
 

@@ -14,6 +14,7 @@ from storage.records.integration import OutgoingHook
 from storage.records.queue import Claimed, Leased, Settle, Settled
 from storage.shares import Caller, CallShares
 from storage.sqlite import rows
+from storage.sqlite.ahead import bring_back
 from storage.sqlite.apply import Applier
 from storage.sqlite.lanes import DUE_LANES, NEXT_LANE, Lane, Turn
 from storage.sqlite.weight import weigh
@@ -92,7 +93,8 @@ class Queue:
     def recover(self, connection: sqlite3.Connection) -> int:
         """Void every lease found at start: one process owns the file (decision 45).
 
-        What was in hand goes first again, so that it keeps its place before what arrived later.
+        What was in hand goes first again, so that it keeps its place before what arrived later. Nothing waits longer
+        than was planned because the clock was ahead then.
         """
         connection.execute("BEGIN IMMEDIATE")
         found = connection.execute("SELECT DISTINCT lane_id FROM delivery WHERE lease IS NOT NULL").fetchall()
@@ -101,7 +103,8 @@ class Queue:
             "UPDATE delivery SET lease = NULL, available_at = 0 WHERE lease IS NOT NULL"
         ).rowcount
         connection.executemany("UPDATE lane SET not_before = 0 WHERE id = ?", [(lane,) for lane in lanes])
-        self._applier.lanes.due(connection, lanes)
+        waiting = bring_back(connection, self._clock.steady(), self._clock.now())
+        self._applier.lanes.due(connection, {*lanes, *map(LaneId, waiting)})
         connection.execute("COMMIT")
         return voided
 

@@ -23,6 +23,21 @@ _OLDEST = (
 )
 """Looks at the oldest rows only, so that a slice costs the same in a large table."""
 
+_AHEAD = "UPDATE {0} SET {2} = ?2 WHERE {1} IN (SELECT {1} FROM {0} ORDER BY {1} LIMIT ?1) AND {2} > ?2 + 86400000"
+"""What was written while the clock was ahead ages from now on: else it would stay for as long as that was, and keep
+all behind it, as only the oldest rows are looked at."""
+_MAY_BE_AHEAD = tuple(
+    _AHEAD.format(*columns)
+    for columns in (
+        ("attempt", "rowid", "updated_at"),
+        ("hook_request", "id", "at"),
+        ("dedup", "seq", "at"),
+        ("delivery", "id", "updated_at"),
+        ("audit", "seq", "at"),
+        ("event", "seq", "at"),
+    )
+)
+
 _NOT_LAST = "id < (SELECT max(id) FROM delivery)"
 """The last delivery stays, so that its number is not given again."""
 
@@ -49,6 +64,8 @@ _LEFT_BY_REMOVED = (_OF_REMOVED.format("attempt", "rowid"),)
 
 def purge(connection: sqlite3.Connection, now: int) -> int:
     """Remove one slice of each kind of row that is past its age."""
+    for statement in _MAY_BE_AHEAD:
+        connection.execute(statement, (SLICE_ROWS, now))
     return sum(connection.execute(statement, (SLICE_ROWS, now - days * DAY_MS)).rowcount for statement, days in _AGES)
 
 
