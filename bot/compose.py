@@ -150,7 +150,7 @@ def _wire(
     allotment = Allotment(store, clock, settings.hook_bytes_per_day)
     posting = Posting(directory, store, fanout, clock, allotment)
     accounts = Accounts(store, directory, passwords, clock)
-    hooks = Hooks(directory, store, fanout, clock, allow)
+    hooks = Hooks(directory, store, fanout, clock, allow, hooks_per_user=settings.hooks_per_user)
     notices = Notices(posting, ZoneInfo(settings.time_zone))
     hook_calls = Outbound(allow, limit=settings.outgoing_concurrency)
     chat_calls = Outbound(allow, limit=CHAT_CALLS, shares_calls=True)

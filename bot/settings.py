@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     hook_bytes_per_day: Count = Field(
         256 << 20, description="Bytes an incoming hook, or a user who posts, may store a day; 0 is off."
     )
+    hooks_per_user: Count = Field(500, description="Integrations one user may have made; 0 is off.")
     max_body_bytes: Bytes = Field(1 << 20, description="Longest JSON or form body, in bytes after unpacking.")
     max_upload_bytes: Bytes = Field(10 << 20, description="Longest uploaded file, in bytes.")
     upload_quota_bytes: Bytes = Field(1 << 30, description="All files of one user together, in bytes.")

@@ -216,6 +216,10 @@ class Directory:
             for hook in await self._store.hooks_of(ids[start : start + AT_ONCE]):
                 yield hook
 
+    async def hooks_made_by(self, user_id: UserId) -> int:
+        """Return how many integrations a user has made or taken over, as it is now: nothing of it is remembered."""
+        return await self._store.hooks_made_by(user_id)
+
     async def listening(self, event: OutgoingEvent, room: Room | None, author: User) -> list[OutgoingHook]:
         """Return the enabled outgoing hooks that hear an event by this author in this room, and may."""
         # who hears a direct room depends on the author too (`rocketchat.md` §6)

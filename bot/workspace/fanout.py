@@ -1,5 +1,6 @@
 """From something that happened to the fact that is stored: its body, and the deliveries it causes."""
 
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from handlers.outgoing.payload import file_facts, message_facts, room_facts, use
 from handlers.rocketchat.views import JsonObject, room_view
 from handlers.triggers import fires
 from storage.clock import Clock, Millis
-from storage.ids import EventSeq, IntegrationId, MessageId, timed_id
+from storage.ids import EventSeq, IntegrationId, MessageId, UserId, timed_id
 from storage.plain_json import write
 from storage.ports import Rooms, Secrets
 from storage.records.changes import Fact
@@ -38,6 +39,16 @@ class Named:
 
 _NOBODY = Named((), (), ())
 
+MOST_CALLS = 100
+"""Calls one message, or another event, may cause: else one post in a room with many hooks would flood the queue."""
+LEFT_OUT_AGAIN_MS = 60 * 60 * 1000
+"""How long a hook's history tells only once that it was left out."""
+MOST_TOLD = 1_000
+"""Hooks remembered as told; the one told first makes room."""
+
+Heard = tuple[OutgoingHook, str | None]
+"""A hook that hears an event, and the trigger word it heard."""
+
 
 class Fanout:
     """Builds facts; which hooks hear them is decided here, once, when they happen (`rocketchat.md` §6)."""
@@ -47,6 +58,7 @@ class Fanout:
         self._rooms = rooms
         self._secrets = secrets
         self._clock = clock
+        self._told_left_out: OrderedDict[IntegrationId, Millis] = OrderedDict()
 
     async def message(self, message: Message, room: Room, author: User, *, edited: bool = False) -> Fact:
         """Return the fact of a posted or edited message."""
@@ -61,7 +73,7 @@ class Fanout:
         )
         kind = EventKind.MESSAGE_EDITED if edited else EventKind.MESSAGE_POSTED
         hooks = [] if message.notice else await self._directory.listening(OutgoingEvent.SEND_MESSAGE, room, author)
-        deliveries: list[NewDelivery] = []
+        heard: list[Heard] = []
         stopped: list[Attempt] = []
         now, slices = self._clock.now(), Slices()
         for hook in hooks:
@@ -74,7 +86,8 @@ class Fanout:
             elif message.hops >= MAX_HOPS:
                 stopped.append(self._stopped(hook, fire.trigger_word))
             else:
-                deliveries += self._deliveries(hook, fire.trigger_word)
+                heard.append((hook, fire.trigger_word))
+        deliveries = self._within_limit(heard, stopped)
         return self._fact(kind, room, author, body, deliveries, stopped, None if edited else message.id)
 
     async def file(self, message: Message, room: Room, author: User) -> Fact:
@@ -149,14 +162,45 @@ class Fanout:
         event = OutgoingEvent.of(kind)
         hooks = await self._directory.listening(event, room, author) if event else []
         now = self._clock.now()
-        deliveries: list[NewDelivery] = []
+        heard: list[Heard] = []
         stopped: list[Attempt] = []
         for hook in hooks:
             if is_muted(hook, now) and not is_expired(hook, now):
                 stopped.append(self._muted(hook, None))
             elif not is_expired(hook, now):
-                deliveries += self._deliveries(hook, None)
-        return self._fact(kind, room, author, body, deliveries, stopped)
+                heard.append((hook, None))
+        return self._fact(kind, room, author, body, self._within_limit(heard, stopped), stopped)
+
+    def _within_limit(self, heard: Sequence[Heard], stopped: list[Attempt]) -> list[NewDelivery]:
+        """Return the calls an event causes; what is too much is told in the history of the hooks left out.
+
+        The oldest hook of each creator is called before the second of any, so that nobody's many leave others out.
+        """
+        if sum(len(hook.urls) for hook, _ in heard) <= MOST_CALLS:
+            return [one for hook, word in heard for one in self._deliveries(hook, word)]
+        deliveries: list[NewDelivery] = []
+        made: Counter[UserId] = Counter()
+        turns: list[tuple[int, Heard]] = []
+        for one in heard:
+            creator = one[0].created_by[0]
+            turns.append((made[creator], one))
+            made[creator] += 1
+        for _, (hook, word) in sorted(turns, key=lambda turn: turn[0]):
+            if len(deliveries) + len(hook.urls) <= MOST_CALLS:
+                deliveries += self._deliveries(hook, word)
+            elif len(stopped) < MOST_CALLS and self._tells_left_out(hook.id):
+                stopped.append(self._left_out(hook, word))
+        return deliveries
+
+    def _tells_left_out(self, hook_id: IntegrationId) -> bool:
+        now = self._clock.steady()
+        told = self._told_left_out.get(hook_id)
+        if told is not None and now - told < LEFT_OUT_AGAIN_MS:
+            return False
+        self._told_left_out[hook_id] = now
+        if len(self._told_left_out) > MOST_TOLD:
+            self._told_left_out.popitem(last=False)
+        return True
 
     def _deliveries(self, hook: OutgoingHook, trigger_word: str | None) -> list[NewDelivery]:
         return [
@@ -171,6 +215,13 @@ class Fanout:
     def _stopped(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
         error = f"The message came through {MAX_HOPS} hooks; the chain ends here so that it cannot loop."
         return self._not_called(hook, trigger_word, steps.STOPPED_BY_HOP_LIMIT, error)
+
+    def _left_out(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
+        error = (
+            f"One message causes at most {MOST_CALLS} calls, and others had them; listen to fewer rooms, or to words."
+            " This is told once an hour."
+        )
+        return self._not_called(hook, trigger_word, steps.LEFT_OUT, error)
 
     def _muted(self, hook: OutgoingHook, trigger_word: str | None) -> Attempt:
         """Return the entry of what a muted hook leaves out for good: muting asks for quiet, not for a backlog."""

@@ -27,6 +27,12 @@ MAX_TRIGGER_WORDS = 100
 
 ALLOW_SETTING = "PATCHBAY_ALLOW_TARGETS"
 
+MOST_ADDRESSES = 20
+"""Addresses of one hook: each of them is called for every message."""
+HOOKS_PER_USER = 500
+"""Integrations one user may have made, unless the server's setting says otherwise."""
+COUNT_SETTING = "PATCHBAY_HOOKS_PER_USER"
+
 ALL_PUBLIC = "all_public_channels"
 _SCOPE_WORDS = frozenset({ALL_PUBLIC, "all_private_groups", "all_direct_messages"})
 _OUTGOING = "validateOutgoing"
@@ -60,9 +66,21 @@ Refuse = Callable[[str, str], Fault]
 class HookRules:
     """Judges forms for a caller; asks the directory, changes nothing."""
 
-    def __init__(self, directory: Directory, allow: AllowList) -> None:
+    def __init__(self, directory: Directory, allow: AllowList, hooks_per_user: int = HOOKS_PER_USER) -> None:
+        """`hooks_per_user` 0 is no bound."""
         self._directory = directory
         self._allow = allow
+        self._hooks_per_user = hooks_per_user
+
+    async def may_have_more(self, maker: UserId, more: int = 1) -> Fault | None:
+        """Return why a user may not make or take over so many more integrations, or None."""
+        if not self._hooks_per_user:
+            return None
+        made = await self._directory.hooks_made_by(maker)
+        if made + more <= self._hooks_per_user:
+            return None
+        text = f"One user may have made at most {self._hooks_per_user} integrations, and these are {made} already"
+        return Fault(text, "error-too-many-integrations", {"setting": COUNT_SETTING})
 
     async def may_create_incoming(self, actor: User, form: IncomingForm, maker: User | None = None) -> Verdict:
         """Judge a new incoming hook: rows 1-8 of the first table; `maker` is whose it will be, if not the caller's."""
@@ -170,6 +188,9 @@ class HookRules:
             return refuse("Invalid Target Room", "error-invalid-targetRoom")
         if not form.urls:
             return refuse("Invalid URLs", "error-invalid-urls")
+        if len(form.urls) > MOST_ADDRESSES:
+            text = f"Invalid URLs: a hook calls at most {MOST_ADDRESSES} addresses, these are {len(form.urls)}"
+            return refuse(text, "error-invalid-urls")
         for number, url in enumerate(form.urls, 1):
             judged = judge_url(url, self._allow)
             if isinstance(judged, Refused):

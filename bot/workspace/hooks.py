@@ -1,5 +1,6 @@
 """Integrations: who may make, see, change and remove which hooks (`rocketchat.md` §4.1-§4.5)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +22,7 @@ from bot.workspace.hook_records import (
     with_new_token,
     with_room_renamed,
 )
-from bot.workspace.hook_rules import HookRules, ownership_fault
+from bot.workspace.hook_rules import HOOKS_PER_USER, HookRules, ownership_fault
 from handlers.acting import may_act_as
 from handlers.command import Commands, load_commands
 from handlers.errors import Fault
@@ -88,12 +89,23 @@ class _Plan:
 class Hooks:
     """Each method judges by the caller's permissions, then commits one unit of work."""
 
-    def __init__(self, directory: Directory, store: HookStore, fanout: Fanout, clock: Clock, allow: AllowList) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        store: HookStore,
+        fanout: Fanout,
+        clock: Clock,
+        allow: AllowList,
+        *,
+        hooks_per_user: int = HOOKS_PER_USER,
+    ) -> None:
         self._directory = directory
         self._store = store
         self._fanout = fanout
         self._clock = clock
-        self._rules = HookRules(directory, allow)
+        self._rules = HookRules(directory, allow, hooks_per_user)
+        self._making = asyncio.Lock()
+        """Held from the count of what its maker has to the commit of one more."""
 
     @property
     def rules(self) -> HookRules:
@@ -169,7 +181,8 @@ class Hooks:
 
         `also` is written with it or not at all; `hook_id` is given where it has to be known before.
         """
-        return await self._write(lambda: self._created(actor, body, options, hook_id), also)
+        async with self._making:
+            return await self._write(lambda: self._created(actor, body, options, hook_id), also)
 
     async def judge(
         self, actor: User, body: Body, options: Options = _NO_OPTIONS, *, seen: Hook | None = None
@@ -287,7 +300,7 @@ class Hooks:
             return approved
         if is_reserved(form.name):
             return RESERVED_NAME
-        return self._new(actor, new_incoming(form, approved, self._stamp(actor)), options, hook_id)
+        return await self._new(actor, new_incoming(form, approved, self._stamp(actor)), options, hook_id)
 
     async def _create_outgoing(
         self, actor: User, form: OutgoingForm, options: Options = _NO_OPTIONS, hook_id: IntegrationId | None = None
@@ -297,9 +310,11 @@ class Hooks:
             return approved
         if is_reserved(form.name):
             return RESERVED_NAME
-        return self._new(actor, new_outgoing(form, approved, self._stamp(actor)), options, hook_id)
+        return await self._new(actor, new_outgoing(form, approved, self._stamp(actor)), options, hook_id)
 
-    def _new(self, actor: User, made: Hook, options: Options, hook_id: IntegrationId | None) -> _Plan | Fault:
+    async def _new(self, actor: User, made: Hook, options: Options, hook_id: IntegrationId | None) -> _Plan | Fault:
+        if fault := await self._rules.may_have_more(actor.id):
+            return fault
         hook = apply_options(replace(made, id=hook_id or made.id), options, self._clock.now())
         if isinstance(hook, Fault):
             return hook
@@ -328,6 +343,8 @@ class Hooks:
             return UNAUTHORIZED
         if not may_act_as(actor, holder, way):
             return Fault(f"{holder.username} has a higher role than you, so nothing of yours can run in that name.")
+        if holder.id != seen.created_by[0] and (fault := await self._rules.may_have_more(holder.id)):
+            return fault
         poster = post_as or await self._directory.user(seen.user_id)
         if poster is None or (post_as is not None and not poster.active):
             return Fault("The user it posts as is not there any more; name another one.", "error-invalid-user")

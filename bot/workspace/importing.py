@@ -90,7 +90,18 @@ class Importing:
                 refused.append(step)
             else:
                 steps.append(step)
+        refused += await self._too_many(steps)
         return ImportPlan(steps=tuple(steps), refused=tuple(refused))
+
+    async def _too_many(self, steps: Sequence[Step]) -> list[Refused]:
+        """Return a refusal for each user who would have made too many, at the first hook that would be theirs."""
+        new = [step for step in steps if step.before is None]
+        refused = []
+        for maker, count in Counter(step.hook.created_by[0] for step in new).items():
+            if fault := await self._rules.may_have_more(maker, count):
+                first = next(step.entry for step in new if step.hook.created_by[0] == maker)
+                refused.append(_refused(first, fault))
+        return refused
 
     async def carry_out(self, actor: User, plan: ImportPlan, also: Changes) -> str | None:
         """Write everything and `also` in one unit of work; return why not as a sentence, or None.

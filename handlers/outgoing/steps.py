@@ -19,7 +19,10 @@ MUTED = "muted"
 STOPPED_WITH_RIGHTS = "stopped-with-rights"
 """Ours: no call was made because the hook's maker may not enter the room any more."""
 
-_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT, MUTED, STOPPED_WITH_RIGHTS})
+LEFT_OUT = "left-out-by-call-limit"
+"""Ours: no call was made because others had all the calls one message may cause."""
+
+_FINISHING = frozenset({RESPONSE_POSTED, POSTING_FAILED, STOPPED_BY_HOP_LIMIT, MUTED, STOPPED_WITH_RIGHTS, LEFT_OUT})
 
 
 def finishes(step: str) -> bool:

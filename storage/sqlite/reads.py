@@ -250,6 +250,10 @@ def hooks_calling(connection: Connection, vault: Vault, url: str) -> list[Outgoi
     return [one for row in found if isinstance(one := rows.hook_from(row, vault), OutgoingHook)]
 
 
+def hooks_made_by(connection: Connection, user_id: str) -> int:
+    return int(connection.execute("SELECT count(*) FROM integration WHERE created_by = ?", (user_id,)).fetchone()[0])
+
+
 def hooks_listening(connection: Connection, vault: Vault, name: str, scopes: Sequence[str]) -> list[OutgoingHook]:
     found = connection.execute(
         f"SELECT {rows.HOOK_COLUMNS} FROM integration WHERE enabled AND id IN"

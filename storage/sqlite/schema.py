@@ -47,6 +47,7 @@ CREATE TABLE integration (
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, expires_at INTEGER, muted_until INTEGER,
   version INTEGER NOT NULL, body TEXT NOT NULL, sealed BLOB NOT NULL) STRICT;
 CREATE INDEX integration_by_user ON integration(user_id);
+CREATE INDEX integration_by_creator ON integration(created_by);
 CREATE INDEX integration_listed ON integration(
   org_id, folded, id, direction, name, enabled, user_id, created_by, created_at, updated_at, expires_at, muted_until);
 CREATE INDEX integration_by_age ON integration(org_id, created_at, id);

@@ -407,6 +407,9 @@ class SqliteStore:
     async def hook_tally(self, wanted: WantedHooks, now: Millis) -> HookTally:
         return await self._read(listed_hooks.tally, wanted, now)
 
+    async def hooks_made_by(self, user_id: UserId) -> int:
+        return await self._read(reads.hooks_made_by, user_id)
+
     async def hooks_calling(self, url: str) -> list[OutgoingHook]:
         return await self._read(reads.hooks_calling, self._vault, url)
 

@@ -21,6 +21,8 @@ from tests.scenarios.stored import rows
 
 ADDRESSES = 20
 """Of one hook."""
+HOOKS_A_WORD = 4
+"""Hooks that listen to one word: what one message may cause is bounded."""
 OTHER = outgoing(id=IntegrationId("f" * 24), channels=("#general",), created_by=(UserId("bob"), "bob"))
 DEADLINE_S = 1.0
 """Where calls are to time out: long enough for a receiver that answers."""
@@ -76,9 +78,15 @@ def hooks_on(tarpit: Tarpit, count: int, *, addresses: int = 1, creator: str = "
             urls=tuple(f"{tarpit.url}{number}.{each}" for each in range(addresses)),
             created_by=(UserId(creator), creator),
             retry_delay="powers-of-two",
+            trigger_words=() if addresses == 1 else (word(number // HOOKS_A_WORD),),
         )
         for number in range(count)
     ]
+
+
+def word(number: int) -> str:
+    """Return a word that four hooks of many addresses listen to."""
+    return f"word{number}"
 
 
 async def delivered_soon(bench: Bench, hook: OutgoingHook, count: int) -> None:
@@ -94,9 +102,9 @@ async def test_three_hundred_silent_addresses_delay_nobody(tmp_path: Path, tarpi
         other = replace(OTHER, urls=(sound.url,))
         async with delivering(tmp_path / "patchbay.db", ManualClock(), *hooks, other, concurrency=256) as bench:
             for number in range(11):
-                await bench.say(f"m{number}")
+                await bench.say(word(number % 4))
                 await delivered_soon(bench, other, number + 1)
-            assert tarpit.most <= 128
+            assert 100 < tarpit.most <= 128
             tarpit.answer()
 
 
@@ -143,7 +151,8 @@ async def test_what_was_silent_is_known_after_a_restart(tmp_path: Path, tarpit: 
     async with receiving() as sound:
         other = replace(OTHER, urls=(sound.url,))
         async with delivering(path, clock, *hooks, other, concurrency=256, deadline_s=DEADLINE_S) as bench:
-            await bench.say("first")
+            await bench.say(word(0))
+            await bench.say(word(1))
             await each_attempted(bench, tmp_path, hooks)
         clock.advance(2_000)  # all of them are due again
         async with delivering(path, clock, *hooks, other, concurrency=256) as bench:
@@ -152,8 +161,8 @@ async def test_what_was_silent_is_known_after_a_restart(tmp_path: Path, tarpit: 
                 return tarpit.under_way >= 60
 
             await until(probing)
-            await bench.say("second")
-            await delivered_soon(bench, other, 2)
+            await bench.say("hello")
+            await delivered_soon(bench, other, 3)
             tarpit.answer()
 
 
