@@ -290,6 +290,9 @@ class DeliveryWorker:
         except StorageError as error:
             log.warning("attempt", hook=leased.hook.id, delivery=leased.delivery.id, fault=error.code)
             settle = self._attempts.release(leased, after_ms=OWN_FAULT_MS)
+        except Exception:
+            self._in_hand.pop(leased.lease, None)  # it has no end: a claim just now must not renew its lease
+            raise
         finally:
             self._leave(leased)
         await self._settle(leased, settle)
