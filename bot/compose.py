@@ -187,10 +187,10 @@ def _wire(
     store.on_queued(worker.queued)
 
     async def changed_elsewhere() -> None:
-        await store.follow_keys()  # `keys rotate` may have put a new one first
         directory.clear()
         await stream.read_elsewhere()
         worker.notify()
+        await store.follow_keys()  # `keys rotate` may have put a new one first
 
     def unheard() -> None:
         directory.clear()

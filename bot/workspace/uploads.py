@@ -170,6 +170,8 @@ class Uploads:
 
     async def purge_unconfirmed(self, before: Millis) -> int:
         """Remove files sent before a moment whose message never came, and bytes without a record; returns how many."""
+        if not await asyncio.to_thread(self._folder.is_dir):
+            return 0  # it was taken away, and comes back with what is in it
         forgotten = await self._store.unconfirmed_uploads(before)
         for upload in forgotten:
             await self.discard(upload)

@@ -306,6 +306,31 @@ async def test_a_retry_looks_at_the_hook_again(
     assert receiver.texts == ["hello"]
 
 
+async def test_a_damaged_hook_ends_in_a_dead_letter(path: Path, clock: ManualClock, receiver: Receiver) -> None:
+    """What its addresses are nobody knows any more; put right, it can be sent again."""
+    receiver.answer = answering(503)
+    async with delivering(path, clock, retrying(receiver.url)) as bench:
+        await bench.say("hello")
+        await bench.attempts(1)
+    with sqlite3.connect(path) as connection:
+        [(sealed,)] = connection.execute("SELECT sealed FROM integration WHERE id = ?", (HOOK,)).fetchall()
+        connection.execute("UPDATE integration SET sealed = ? WHERE id = ?", (sealed[:16] + bytes(40), HOOK))
+    connection.close()
+    receiver.answer = answering()
+    async with delivering(path, clock) as bench:
+        clock.advance(100)
+        bench.worker.notify()
+        (dead,) = await bench.ended(DeliveryState.DEAD)
+        assert dead.reason == "what is sealed of the webhook is damaged"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE integration SET sealed = ? WHERE id = ?", (sealed, HOOK))
+    connection.close()
+    async with delivering(path, clock) as bench:
+        assert await bench.store.replay_dead([dead.id]) == 1
+        await bench.ended(DeliveryState.DELIVERED)
+    assert receiver.texts == ["hello", "hello"]
+
+
 async def test_a_disabled_hook_holds_its_queue(path: Path, clock: ManualClock, receiver: Receiver) -> None:
     """A retry of a disabled hook waits until it is enabled, and then uses the hook as it is."""
     receiver.answer = answering(503)
