@@ -62,6 +62,7 @@ async def encoded(items: AsyncIterable[Item], *, most: int = MAX_ANSWER_BYTES) -
     async for item in items:
         await slices.rest()
         piece = _json(item)
+        await slices.rest()
         size += len(piece) + 1
         if pieces and size > most:
             return pieces, True

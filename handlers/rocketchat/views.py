@@ -1,6 +1,7 @@
 """Rocket.Chat's wire shape of what we store: messages, rooms, users and integrations."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from handlers.outgoing.events import OutgoingEvent
 from handlers.permissions import sees_roles
@@ -12,6 +13,9 @@ from storage.records.room import Room, RoomKind
 from storage.records.user import Role, User
 
 JsonObject = dict[str, object]
+
+MOST_PARAGRAPHS: Final = 1_000
+"""Of one message: each takes some 75 bytes and a microsecond or two, where its line may be a single character."""
 
 
 def message_view(
@@ -211,8 +215,8 @@ def _reactions(reactions: Mapping[str, tuple[str, ...]]) -> JsonObject:
 
 
 def _markdown(text: str) -> list[JsonObject]:
-    """Return the parsed text clients draw from: a paragraph of plain text for each line."""
-    return [_line(line) for line in text.split("\n")] if text else []
+    """Return the parsed text clients draw from: a paragraph of plain text for each line, the last for all the rest."""
+    return [_line(line) for line in text.split("\n", MOST_PARAGRAPHS - 1)] if text else []
 
 
 def _line(line: str) -> JsonObject:

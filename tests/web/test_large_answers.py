@@ -72,6 +72,17 @@ async def test_a_history_ends_at_the_bound_and_says_so(server: Server) -> None:
     assert len([message_id for message_id in seen if message_id.startswith("long")]) == 120
 
 
+async def test_very_many_lines_are_not_as_many_paragraphs(server: Server) -> None:
+    """What clients draw a message from grows with its text, not by a paragraph for each of very many lines."""
+    text = "\n".join("ab" for _ in range(13_000))
+    await server.post("chat.postMessage", {"channel": "#general", "text": text})
+    [said] = [message for message in await server.room_messages() if message["msg"] == text]
+    assert len(said["md"]) == 1_000
+    lines = [paragraph["value"][0]["value"] for paragraph in said["md"]]
+    assert "\n".join(lines) == text
+    assert len(json.dumps(said)) < 6 * len(text)
+
+
 async def test_the_store_stops_reading_at_the_bound(server: Server) -> None:
     """What an answer has no room for is not read from the file; one message always comes."""
     await _filled(server, 20)
