@@ -11,6 +11,7 @@ from bot.api.rocketchat.session import info
 from bot.services import Services
 from bot.web.avatars import AVATAR, avatar
 from bot.web.chat_doors import ChatDoors, adapters_here
+from bot.web.chat_proof import ChatProof
 from bot.web.commands import CommandRoutes
 from bot.web.exports import ExportRoutes
 from bot.web.files import FileRoutes
@@ -21,6 +22,7 @@ from bot.web.interactions import InteractionRoutes
 from bot.web.limits import RateLimit
 from bot.web.middleware import Shortcut
 from bot.web.rocketchat_app import RocketChatAppRoutes
+from bot.web.strangers import Strangers
 from bot.web.terminal import TerminalRoutes
 from bot.workspace.downloads import Downloads
 
@@ -29,17 +31,21 @@ SHORTCUT = web.AppKey("shortcut", Shortcut)
 
 def make_app(services: Services) -> web.Application:
     """Wire the doors; nothing is opened here."""
-    app = web.Application(client_max_size=services.settings.max_body_bytes)
+    settings = services.settings
+    app = web.Application(client_max_size=settings.max_body_bytes)
+    strangers = Strangers(RateLimit(settings.api_rate_per_minute, services.clock), settings.trusted_proxies)
+    proof = ChatProof(services, strangers)
     hooks = HookRoutes(
         services.directory,
         services.receive,
         services.hooks,
         services.allotment,
-        RateLimit(services.settings.hook_rate_per_minute, services.clock),
+        RateLimit(settings.hook_rate_per_minute, services.clock),
         services.store,
         services.clock,
         services.metrics,
-        services.settings.max_body_bytes,
+        settings.max_body_bytes,
+        strangers,
     )
     hooks.add_to(app)
     app[SHORTCUT] = hooks.shortcut
@@ -48,26 +54,26 @@ def make_app(services: Services) -> web.Application:
     realtime = Realtime(services)
     realtime.add_to(app)
     TerminalRoutes(services).add_to(app)
-    RocketChatAppRoutes(services).add_to(app)
-    doors, adapters = ChatDoors(services), adapters_here()
+    RocketChatAppRoutes(services, proof).add_to(app)
+    doors, adapters = ChatDoors(services, proof), adapters_here()
     doors.add_to(app)
     CommandRoutes(doors, adapters).add_to(app)
     InteractionRoutes(doors, adapters).add_to(app)
     FormRoutes(
         services.forms,
         running(services.flow),
-        RateLimit(services.settings.api_rate_per_minute, services.clock),
-        services.settings.trusted_proxies,
-        ZoneInfo(services.settings.time_zone),
+        RateLimit(settings.api_rate_per_minute, services.clock),
+        settings.trusted_proxies,
+        ZoneInfo(settings.time_zone),
     ).add_to(app)
     ExportRoutes(
         Downloads(services.store, services.directory, services.clock, services.base_url),
         services.hooks,
         services.directory,
         services.clock,
-        RateLimit(services.settings.api_rate_per_minute, services.clock),
-        services.settings.trusted_proxies,
-        ZoneInfo(services.settings.time_zone),
+        RateLimit(settings.api_rate_per_minute, services.clock),
+        settings.trusted_proxies,
+        ZoneInfo(settings.time_zone),
     ).add_to(app)
     FileRoutes(services).add_to(app)
     app.router.add_get(AVATAR, avatar)

@@ -1,8 +1,9 @@
 """What an adapter of another chat does: a request as bytes in, who wants what as values out, and answers back.
 
 Adapters are pure: the door that uses one reads the request, knows the time and makes the calls. It goes on in this
-order: `probe`, `team_of` to find the workspace, `authenticate` with its secret (with `NO_SECRET` where there is no such
-workspace, so that this takes as long and answers alike), and only then one of the `parse_…` functions.
+order: `probe`; `authenticate` with the secret of each workspace the request may come from, which are those whose team
+stands anywhere in it; `team_of`, which parses it, to see that it stands in the right place (first where the door is not
+signed, for there the proof is one of the fields); and only then one of the `parse_…` functions.
 """
 
 import hashlib
@@ -21,9 +22,6 @@ TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 LATE_USES: Final = 5
 """How often one response address may be used, within 30 minutes (chat-dialects.md §1.4, §2.3)."""
-
-NO_SECRET: Final = "-" * 32
-"""What to authenticate with where no workspace is known; the result counts for nothing."""
 
 
 # --- what comes in ----------------------------------------------------------------------------------
@@ -196,7 +194,7 @@ class ChatAdapter(Protocol):
         ...
 
     def team_of(self, request: Request) -> str | None:
-        """Return which team a request claims to be from, before anything is proven."""
+        """Return which team a request claims to be from."""
         ...
 
     def authenticate(self, request: Request, secret: str, now: Millis) -> Refusal | None:

@@ -28,6 +28,15 @@ class RawBody(Struct, frozen=True, gc=False):
 
 async def read_raw(request: web.BaseRequest, limit: int, *, seconds: float = READ_SECONDS) -> RawBody | BodyFault:
     """Read a body of at most `limit` bytes, both on the wire and decompressed, within `seconds`."""
+    received = await read_wire(request, limit, seconds=seconds)
+    if isinstance(received, BodyFault):
+        return received
+    decoded = await unpacked(request, received, limit)
+    return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
+
+
+async def read_wire(request: web.BaseRequest, limit: int, *, seconds: float = READ_SECONDS) -> bytes | BodyFault:
+    """Read a body as it is sent, of at most `limit` bytes: what a proof is checked over before more is done with it."""
     if request.content_length is not None and request.content_length > limit:
         return too_large(limit)
     try:
@@ -44,16 +53,17 @@ async def read_raw(request: web.BaseRequest, limit: int, *, seconds: float = REA
         return too_large(limit)
     if len(received) > LARGE and (large := request.get(OF_SERVER)) is not None:
         await large.enter(request, len(received), held=len(received))
+    return received
+
+
+async def unpacked(request: web.BaseRequest, received: bytes, limit: int) -> bytes | BodyFault:
+    """Return a body as it reads, by the encoding its headers name.
+
+    One that turns out to be large waits for its turn before it is unpacked whole.
+    """
     if hdrs.CONTENT_ENCODING not in request.headers:
-        return RawBody(raw=received, decoded=received)
-    decoded = await _unpacked(request, received, limit)
-    return decoded if isinstance(decoded, BodyFault) else RawBody(raw=received, decoded=decoded)
-
-
-async def _unpacked(request: web.BaseRequest, received: bytes, limit: int) -> bytes | BodyFault:
-    """Unpack a body; one that turns out to be large waits for its turn before it is unpacked whole."""
-    coding = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING))
-    large = request.get(OF_SERVER)
+        return received
+    coding, large = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING)), request.get(OF_SERVER)
     if large is None or limit <= LARGE:
         return decompress(received, coding, limit)
     small = decompress(received, coding, LARGE)

@@ -14,14 +14,11 @@ import structlog
 from aiohttp import web
 
 from bot.services import Services
-from bot.web.answers import failure
-from bot.web.bodies import read_raw
+from bot.web.chat_proof import ChatProof, Proven
 from bot.web.limits import RateLimit
-from handlers.bodies import BodyFault
 from handlers.chat import rocketchat
 from handlers.chat_adapter import (
     LATE_USES,
-    NO_SECRET,
     UNAUTHENTICATED,
     Asked,
     ChatAdapter,
@@ -106,8 +103,9 @@ class Caller:
 class ChatDoors:
     """Admits requests and sees their answers through; owns the tasks that outlive a request."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, proof: ChatProof) -> None:
         self.services = services
+        self._proof = proof
         self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
         self._tasks: set[asyncio.Task[object]] = set()
         self._log = structlog.get_logger("patchbay.chat").bind()
@@ -117,20 +115,16 @@ class ChatDoors:
         app.on_shutdown.append(self._finish)
 
     async def admit(self, http: web.Request, adapter: ChatAdapter) -> Admitted | web.Response:
-        """Read and prove a request; nothing in the answer tells which part of the proof was wrong."""
-        raw = await read_raw(http, MAX_BODY_BYTES)
-        if isinstance(raw, BodyFault):
-            return failure(raw.text, raw.status)
-        request = Request(tuple(http.headers.items()), raw.raw, http.rel_url.raw_query_string)
-        if probed := adapter.probe(request):
-            return response(probed)
-        org, kind = self.services.directory.org, WorkspaceKind(adapter.name)
-        workspace = await self.services.store.workspace_of_team(org, kind, adapter.team_of(request) or "")
-        secret = workspace.secret if workspace else NO_SECRET
-        refusal = adapter.authenticate(request, secret, self.services.clock.now())
-        if workspace is None:
-            refusal = replace(UNAUTHENTICATED, reason="workspace-unknown")
-        return self.refused(adapter, refusal) if refusal or workspace is None else Admitted(adapter, workspace, request)
+        """Read and prove a request."""
+        proven = await self._proof.of(http, adapter, MAX_BODY_BYTES)
+        match proven:
+            case Proven():
+                return Admitted(adapter, proven.workspace, proven.request)
+            case Refusal():
+                return self.refused(adapter, proven)
+            case Reply():
+                return response(proven)
+        return proven
 
     def refused(self, adapter: ChatAdapter, refusal: Refusal | None) -> web.Response:
         """Refuse; the reason goes to the log alone."""

@@ -1,7 +1,8 @@
 """What operators and their tools ask: alive, ready, figures."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
 
@@ -12,9 +13,30 @@ from storage.clock import Clock
 from storage.errors import StorageError
 from storage.ports import Queue, Upkeep
 
-PROBE_EVERY_S = 1.0
 PROBE_S = 2.0
 """Longest wait for a probe: whoever asks wants to know now, and a store that slow is not ready."""
+HOLDS_S = 1.0
+"""Anybody may ask, as often as they like: what was found out holds for so long."""
+
+T = TypeVar("T")
+
+
+class Held(Generic[T]):
+    """What a question costs much to answer was answered lately; those who ask meanwhile wait for the one answer."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], clock: Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._held: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        """Return the answer, at most `HOLDS_S` old; a failure is not held."""
+        async with self._asking:
+            if self._held is None or self._clock.monotonic() - self._held[0] >= HOLDS_S:
+                told = await self._ask()
+                self._held = self._clock.monotonic(), told
+            return self._held[1]
 
 
 class HealthStore(Queue, Upkeep, Protocol):
@@ -28,10 +50,8 @@ class HealthRoutes:
         self._store = store
         self._supervisor = supervisor
         self._metrics = metrics
-        self._clock = clock
-        self._probing = asyncio.Lock()
-        self._probed_at: float | None = None
-        self._stored = False
+        self._stored = Held(self._can_store, clock)
+        self._shown = Held(self._show, clock)
 
     def add_to(self, app: web.Application) -> None:
         """Register the three addresses."""
@@ -45,7 +65,7 @@ class HealthRoutes:
     async def _ready(self, _: web.Request) -> web.Response:
         """Say whether requests can be stored and deliveries leave; 503 names what cannot."""
         workers = {name: health.running for name, health in self._supervisor.health().items()}
-        stored = await self._can_store()
+        stored = await self._stored.get()
         troubles = self._store.troubles()  # after the probe, which may have ended some
         stored = stored and not troubles
         ready = stored and all(workers.values())
@@ -58,19 +78,17 @@ class HealthRoutes:
         return answer(body, 200 if ready else 503, {} if ready else {"Retry-After": "5"})
 
     async def _can_store(self) -> bool:
-        """Tell whether the store can be written; anybody may ask, so a verdict holds for a second."""
-        async with self._probing:
-            if self._probed_at is None or self._clock.monotonic() - self._probed_at >= PROBE_EVERY_S:
-                try:
-                    async with asyncio.timeout(PROBE_S):
-                        await self._store.probe()
-                    self._stored = True
-                except (StorageError, TimeoutError):
-                    self._stored = False
-                self._probed_at = self._clock.monotonic()
-            return self._stored
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._store.probe()
+        except (StorageError, TimeoutError):
+            return False
+        return True
 
     async def _figures(self, _: web.Request) -> web.Response:
-        self._metrics.queue(await self._store.counts())
-        body, content_type = self._metrics.expose()
+        body, content_type = await self._shown.get()
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def _show(self) -> tuple[bytes, str]:
+        self._metrics.queue(await self._store.counts())
+        return self._metrics.expose()

@@ -9,10 +9,11 @@ from aiohttp import hdrs, web
 from bot.flows.receive import Receive, Received
 from bot.metrics import Metrics
 from bot.web.answers import LOGIN_NEEDED, answer, failure, refusal, success, too_many
-from bot.web.bodies import RawBody, read_raw
+from bot.web.bodies import read_wire, unpacked
 from bot.web.limits import Allowance, RateLimit
 from bot.web.middleware import Shortcut
 from bot.web.ready import Ready
+from bot.web.strangers import Strangers
 from bot.workspace.allotment import Allotment
 from bot.workspace.directory import Directory
 from bot.workspace.hooks import Hooks
@@ -53,6 +54,7 @@ class HookRoutes:
         clock: Clock,
         metrics: Metrics,
         max_body: int,
+        strangers: Strangers,
     ) -> None:
         self._directory = directory
         self._receive = receive
@@ -63,6 +65,7 @@ class HookRoutes:
         self._clock = clock
         self._metrics = metrics
         self._max_body = max_body
+        self._strangers = strangers
         self._ready = Ready(clock)
 
     def add_to(self, app: web.Application) -> None:
@@ -96,21 +99,26 @@ class HookRoutes:
         return await self._take(request, request.match_info["id"], request.match_info["token"])
 
     async def _take(self, request: web.BaseRequest, hook_id: str, token: str) -> web.StreamResponse:
-        raw = await read_raw(request, self._max_body)
+        is_whole = request.content.is_eof()
+        hook = await self._hook(hook_id, token)
+        if hook is None:  # before its body is read, or anybody could have any body unpacked
+            return await self._unknown(request, hook_id)
+        raw = await read_wire(request, self._max_body)
         if isinstance(raw, BodyFault):
             return self._refused(raw.text, raw.status)
-        hook = await self._hook(hook_id, token)
-        if hook is None:
-            if await self._is_damaged(hook_id):
-                return self._refused(DAMAGED, 500)
-            body = _parse(request, raw)
-            return self._refused(body.text, body.status) if isinstance(body, BodyFault) else self._refused(UNKNOWN, 404)
+        if not is_whole:  # it may have taken long, and the hook be another one since
+            hook = await self._hook(hook_id, token)
+            if hook is None:
+                return await self._unknown(request, hook_id)
         received = self._received(request, hook, token, raw)
         if received.checked is not None:
             refused = await self._signature_refused(hook, received)
             if refused is not None:
                 return refused
-        body = _parse(request, raw)
+        decoded = await unpacked(request, raw, self._max_body)
+        if isinstance(decoded, BodyFault):
+            return await self._turned_away(hook, received, decoded.text, decoded.status)
+        body = _parse(request, decoded)
         if isinstance(body, BodyFault):
             return await self._turned_away(hook, received, body.text, body.status)
         poster = await self._poster(hook)
@@ -121,7 +129,7 @@ class HookRoutes:
         if allowance is not None and not allowance.allowed:
             return self._limited(allowance)
         left = {} if allowance is None else allowance.headers
-        size = len(raw.decoded)
+        size = len(decoded)
         if full := self._allotment.refused(hook.id):
             return await self._full(hook, received, full, left)
         self._allotment.begin(hook.id, size)
@@ -138,13 +146,13 @@ class HookRoutes:
         self._metrics.hook_request(result.verdict)
         return self._ready.success(request, left) if result.error is None else failure(result.error, headers=left)
 
-    def _received(self, request: web.BaseRequest, hook: IncomingHook, token: str, raw: RawBody) -> Received:
+    def _received(self, request: web.BaseRequest, hook: IncomingHook, token: str, raw: bytes) -> Received:
         checked = previous = None
         if hook.secret is not None:
-            checked = verify_incoming(hook.secret, request.headers.items(), raw.raw, self._clock.now() / 1000)
+            checked = verify_incoming(hook.secret, request.headers.items(), raw, self._clock.now() / 1000)
         if hook.previous_token is not None and token != hook.token:
             previous = hook.previous_token.hash
-        return Received(request.method, request.headers, raw.raw, checked, previous)
+        return Received(request.method, request.headers, raw, checked, previous)
 
     async def _signature_refused(self, hook: IncomingHook, received: Received) -> web.Response | None:
         """Refuse a wrong signature where the hook asks for one (decision 36); None when the request may go on."""
@@ -185,6 +193,12 @@ class HookRoutes:
         self._metrics.hook_request("refused")
         return failure(text, status, headers)
 
+    async def _unknown(self, request: web.BaseRequest, hook_id: str) -> web.Response:
+        if await self._is_damaged(hook_id):
+            return self._refused(DAMAGED, 500)
+        self._metrics.hook_request("refused")
+        return self._strangers.refused(request) or failure(UNKNOWN, 404)
+
     def _limited(self, allowance: Allowance) -> web.Response:
         self._metrics.hook_request("limited")
         return too_many(allowance.wait_s, allowance.headers)
@@ -221,7 +235,7 @@ class HookRoutes:
     async def _known(self, request: web.Request) -> IncomingHook | web.Response:
         hook = await self._hook(request.match_info["id"], request.match_info["token"])
         if hook is None:
-            return failure(UNKNOWN, 404)
+            return await self._unknown(request, request.match_info["id"])
         if await self._poster(hook) is None:
             return answer(LOGIN_NEEDED, 401)
         allowance = self._limit.take(hook.id)
@@ -247,17 +261,18 @@ class HookRoutes:
 
     async def _extra(self, request: web.Request, *, remove: bool) -> web.Response:
         """Make or remove an outgoing hook; what keeps a hook from posting keeps it from this too (decision 38)."""
-        raw = await read_raw(request, self._max_body)
         hook = await self._known(request)
         if isinstance(hook, web.Response):
             return hook
+        raw = await read_wire(request, self._max_body)
         if isinstance(raw, BodyFault):
             return failure(raw.text, raw.status)
         received = self._received(request, hook, request.match_info["token"], raw)
         refused = await self._signature_refused(hook, received)
         if refused is not None:
             return refused
-        body = _parse(request, raw)
+        decoded = await unpacked(request, raw, self._max_body)
+        body = decoded if isinstance(decoded, BodyFault) else _parse(request, decoded)
         if isinstance(body, BodyFault):
             return failure(body.text, body.status)
         if self._is_off(hook):
@@ -267,12 +282,12 @@ class HookRoutes:
         return refusal(done) if isinstance(done, Fault) else success()
 
 
-def _parse(request: web.BaseRequest, raw: RawBody) -> object:
+def _parse(request: web.BaseRequest, decoded: bytes) -> object:
     """Read the body; that of a GET counts for nothing (§5.1 step 6)."""
     if request.method == hdrs.METH_GET:
         return None
     content_type = request.headers.get("Content-Type")
-    body = parse_body(content_type, raw.decoded)
+    body = parse_body(content_type, decoded)
     return body if isinstance(body, BodyFault) else unwrap_hook_payload(content_type, body)
 
 

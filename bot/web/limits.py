@@ -1,5 +1,6 @@
 """Rate limits: so many calls a minute for each key, with that much burst (decision 11)."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from math import ceil
@@ -7,7 +8,7 @@ from math import ceil
 from storage.clock import Clock
 
 MOST_KEYS = 100_000
-"""Keys remembered; beyond them those that have refilled are dropped."""
+"""Keys remembered; beyond them the one that was not used for longest is dropped."""
 
 
 @dataclass(slots=True)
@@ -31,7 +32,8 @@ class RateLimit:
     def __init__(self, per_minute: int, clock: Clock) -> None:
         self._per_minute = per_minute
         self._clock = clock
-        self._buckets: dict[Hashable, _Bucket] = {}
+        self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
+        """The one used last at the end."""
 
     def take(self, key: Hashable) -> Allowance | None:
         """Count one call; None when the limit is off."""
@@ -40,8 +42,11 @@ class RateLimit:
         now, rate = self._clock.monotonic(), self._per_minute / 60
         bucket = self._buckets.get(key)
         if bucket is None:
-            self._make_room(now)
+            if len(self._buckets) >= MOST_KEYS:
+                self._buckets.popitem(last=False)
             bucket = self._buckets[key] = _Bucket(self._per_minute, now)
+        else:
+            self._buckets.move_to_end(key)
         bucket.tokens = min(self._per_minute, bucket.tokens + (now - bucket.at) * rate)
         bucket.at = now
         allowed = bucket.tokens >= 1
@@ -55,11 +60,3 @@ class RateLimit:
         }
         wait = 0 if allowed else max(1, ceil((1 - bucket.tokens) / rate))
         return Allowance(allowed, wait, headers if allowed else {**headers, "Retry-After": str(wait)})
-
-    def _make_room(self, now: float) -> None:
-        if len(self._buckets) < MOST_KEYS:
-            return
-        # a bucket untouched for a minute is full again: dropping it changes nothing
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if now - bucket.at < 60}
-        if len(self._buckets) >= MOST_KEYS:
-            self._buckets.clear()

@@ -7,15 +7,14 @@ import structlog
 from aiohttp import web
 
 from bot.services import Services
-from bot.web.answers import failure, too_many
-from bot.web.bodies import read_raw
+from bot.web.answers import too_many
+from bot.web.chat_proof import ChatProof, Proven
 from bot.web.limits import RateLimit
-from handlers.bodies import BodyFault
 from handlers.chat.rocketchat_app import APP, MAX_BODY_BYTES, Typing
-from handlers.chat_adapter import NO_SECRET, UNAUTHENTICATED, Asked, ChatCommand, Refusal, Reply, Request, refusal_reply
+from handlers.chat_adapter import Asked, ChatCommand, Refusal, Reply, refusal_reply
 from handlers.command import Place, Unlinked
 from storage.records.user import User
-from storage.records.workspace import Workspace, WorkspaceKind
+from storage.records.workspace import Workspace
 
 ADDRESS: Final = "/commands/rocketchat-app"
 
@@ -23,8 +22,9 @@ ADDRESS: Final = "/commands/rocketchat-app"
 class RocketChatAppRoutes:
     """Runs lines, and completes those still being typed."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, proof: ChatProof) -> None:
         self._services = services
+        self._proof = proof
         self._limit = RateLimit(services.settings.api_rate_per_minute, services.clock)
         self._log = structlog.get_logger("patchbay.chat").bind()
 
@@ -33,14 +33,13 @@ class RocketChatAppRoutes:
         app.router.add_post(ADDRESS, self._handle)
 
     async def _handle(self, http: web.Request) -> web.Response:
-        raw = await read_raw(http, MAX_BODY_BYTES)
-        if isinstance(raw, BodyFault):
-            return failure(raw.text, raw.status)
-        request = Request(tuple(http.headers.items()), raw.raw)
-        workspace = await self._proven(request)
-        if isinstance(workspace, Refusal):
-            return self._refused(workspace)
-        found = APP.parse(request)
+        proven = await self._proof.of(http, APP, MAX_BODY_BYTES)
+        if isinstance(proven, Refusal):
+            return self._refused(proven)
+        if not isinstance(proven, Proven):
+            return _response(proven) if isinstance(proven, Reply) else proven
+        workspace = proven.workspace
+        found = APP.parse(proven.request)
         if isinstance(found, Refusal):
             return self._refused(found)
         command = found.command if isinstance(found, Typing) else found
@@ -52,16 +51,6 @@ class RocketChatAppRoutes:
         if isinstance(found, Typing):
             return _response(APP.preview(found, await self._lines(principal, place, command.text)))
         return await self._run(workspace, principal, place, command)
-
-    async def _proven(self, request: Request) -> Workspace | Refusal:
-        """Return the workspace whose secret the request was signed with; nothing tells which part was wrong."""
-        team, org = APP.team_of(request), self._services.directory.org
-        kind = WorkspaceKind.ROCKETCHAT_APP
-        workspace = await self._services.store.workspace_of_team(org, kind, team or "")
-        refusal = APP.authenticate(request, workspace.secret if workspace else NO_SECRET, self._services.clock.now())
-        if workspace is None:
-            return replace(UNAUTHENTICATED, reason="workspace-unknown")
-        return refusal or workspace
 
     def _refused(self, refusal: Refusal) -> web.Response:
         self._log.info("refused", door=APP.name, reason=refusal.reason)

@@ -51,6 +51,13 @@ def workspace(connection: Connection, vault: Vault, org: str, workspace_id: str)
     return _from(row, vault) if row else None
 
 
+def teams(connection: Connection, org: str, kind: str) -> list[str]:
+    found = connection.execute(
+        "SELECT team_id FROM workspace WHERE org_id = ? AND kind = ? ORDER BY team_id", (org, kind)
+    )
+    return [team_id for (team_id,) in found]
+
+
 def workspace_of_team(connection: Connection, vault: Vault, org: str, kind: str, team_id: str) -> Workspace | None:
     row = connection.execute(
         f"SELECT {_WORKSPACE} FROM workspace WHERE org_id = ? AND kind = ? AND team_id = ?", (org, kind, team_id)

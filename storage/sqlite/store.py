@@ -540,6 +540,9 @@ class SqliteStore:
     async def workspace(self, org: OrgId, workspace_id: WorkspaceId) -> Workspace | None:
         return await self._read(connected.workspace, self._vault, org, workspace_id)
 
+    async def teams(self, org: OrgId, kind: WorkspaceKind) -> list[str]:
+        return await self._read(connected.teams, org, kind)
+
     async def workspace_of_team(self, org: OrgId, kind: WorkspaceKind, team_id: str) -> Workspace | None:
         return await self._read(connected.workspace_of_team, self._vault, org, kind, team_id)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -174,12 +176,37 @@ async def test_no_body_posts_nothing_whatever_the_script_flag_says(server: Serve
     assert await texts(server) == [""]
 
 
-async def test_a_bad_body_comes_before_an_unknown_hook(server: Server) -> None:
-    """Step 1 of the contract is the body: without a readable one the answer is 400, also for a wrong token."""
-    status, answer = await call(server, "POST", "x/y", {"text": "fine"})
-    assert (status, answer) == (404, UNKNOWN)
-    async with server.http.post(f"{server.url}/hooks/x/y", data=b"payload=%7B", headers={"Content-Type": FORM}) as bad:
-        assert bad.status == 400
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [
+        ("x/y", b"payload=%7B", {"Content-Type": FORM}),
+        ("x/y", b"no gzip", {"Content-Type": JSON, "Content-Encoding": "gzip"}),
+        ("x/y", b"[" * 1_048_577, {"Content-Type": JSON}),
+        ("add/x/y", b"{", {"Content-Type": JSON}),
+    ],
+    ids=["form", "packed", "too long", "extra"],
+)
+async def test_an_unknown_hook_comes_before_a_bad_body(
+    server: Server, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    """Nobody has a body unpacked or parsed by a hook that is not there: the answer is 404 whatever was sent."""
+    async with server.http.post(f"{server.url}/hooks/{path}", data=BytesIO(body), headers=headers) as bad:
+        assert (bad.status, await bad.json()) == (404, UNKNOWN)
+
+
+async def test_guesses_are_limited_by_address_and_known_hooks_are_not(tmp_path: Path) -> None:
+    """What names no hook counts for its address, over all its guesses; the same address goes on posting to its own."""
+    async with serving(tmp_path / "data", api_rate_per_minute=4) as limited:
+        urls = [f"{limited.url}/hooks/{number}/y" for number in range(6)]
+        statuses = []
+        for url in urls:
+            async with limited.http.post(url, json={}) as response:
+                statuses.append(response.status)
+                if response.status == 429:
+                    assert int(response.headers["Retry-After"]) >= 1
+        assert statuses == [404] * 4 + [429] * 2
+        async with limited.http.post(limited.hook, json={"text": "known"}) as response:
+            assert response.status == 200
 
 
 async def test_a_body_as_slack_senders_make_it(server: Server) -> None:

@@ -50,6 +50,8 @@ async def test_a_workspace_comes_back_as_it_was_written(store: Store) -> None:
     assert await store.workspace_of_team(ORG, WorkspaceKind.SLACK, "T1") == workspace()
     assert await store.workspace_of_team(ORG, WorkspaceKind.ROCKETCHAT_APP, "T1") == PLAIN
     assert await store.workspace_of_team(ORG, WorkspaceKind.MATTERMOST, "T1") is None
+    assert await store.teams(ORG, WorkspaceKind.SLACK) == ["T1"]
+    assert await store.teams(ORG, WorkspaceKind.MATTERMOST) == []
     changed = workspace(name="Acme 2", team_id="T2", secret="other", bot_token=None, unlinked_viewer=False, version=2)
     await store.commit(Changes(put_workspaces=(changed,)))
     assert await store.workspace(ORG, changed.id) == changed
