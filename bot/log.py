@@ -1,11 +1,14 @@
 """Structured logs: one JSON object a line on standard error (decision 27)."""
 
+import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
+
+SELDOM_S = 60.0
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -35,17 +38,27 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
-def of_server() -> logging.Logger:
-    """Return the logger of aiohttp's server; whoever writes its records down, they quote no request."""
-    logger = logging.getLogger("aiohttp.server")
-    logger.addFilter(_name_only)
-    return logger
+class Seldom:
+    """Says what strangers can make happen ever so often: at once, then every `every_s` seconds how often it was."""
 
+    def __init__(self, say: Callable[..., object], event: str, *, every_s: float = SELDOM_S) -> None:
+        self._say = say
+        self._event = event
+        self._every_s = every_s
+        self._times = 0
+        self._last: dict[str, object] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-def _name_only(record: logging.LogRecord) -> bool:
-    """Keep only the name of a malformed request's fault: its text quotes what was sent (`security.md` §3)."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
-        record.exc_info = record.exc_text = None
-    return True
+    def happened(self, **last: object) -> None:
+        """Count it; `last` says more about the latest time."""
+        self._times += 1
+        self._last = last
+        if self._timer is None:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._timer = None
+        if self._times:
+            self._say(self._event, times=self._times, **self._last)
+            self._times = 0
+            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._tell)

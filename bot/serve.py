@@ -7,25 +7,28 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
 
-from bot import collecting, log
+from bot import collecting
 from bot.app import SHORTCUT, make_app
 from bot.compose import judge_folder, open_services
 from bot.folder import Folder
 from bot.outbound import CHAT_CALLS
 from bot.services import Services
 from bot.settings import Settings
-from bot.web.bodies import RUNNER_OPTIONS
-from bot.web.connections import KEEP_ALIVE_S, Connections, allow_connections
+from bot.web.connections import Connections, allow_connections
+from bot.web.listening import Listener
 from bot.web.middleware import observe
+from bot.web.protocol import Http, without_server
 from bot.workspace.first_start import FirstStart
 from bot.workspace.passwords import Passwords
 from storage.clock import Clock, SystemClock
 
 BACKLOG = 1024
+"""Connections that wait in the system's queue until they are taken."""
 FINISH_S = 5.0
 """Seconds requests under way may take to finish once the server stops; the workers' own 5 s run beside them."""
 GIVE_UP_S = 0.5
@@ -94,15 +97,12 @@ async def running(
         await services.supervisor.start()
         stack.push_async_callback(services.supervisor.stop)
         app = make_app(services)
-        connections = connections or Connections(allow_connections(settings.outgoing_concurrency + CHAT_CALLS))
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=log.of_server(),
-            shutdown_timeout=GIVE_UP_S,
-            keepalive_timeout=KEEP_ALIVE_S,
-            **RUNNER_OPTIONS,
+        connections = connections or Connections(
+            allow_connections(settings.outgoing_concurrency + CHAT_CALLS),
+            largest_body=settings.max_body_bytes,
+            proxies=settings.trusted_proxies,
         )
+        runner = web.AppRunner(app, shutdown_timeout=GIVE_UP_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 # made by setup
@@ -110,15 +110,19 @@ async def running(
             runner.server.request_handler, services.clock, services.metrics, settings.trusted_proxies, app[SHORTCUT]
         )
         runner.server.request_handler = connections.counting(observed)
-        # a site of aiohttp's would take the runner's connections as they are, without limits
-        server = await asyncio.get_running_loop().create_server(
-            connections.guarding(runner.server), sock=listener, backlog=BACKLOG
+        without_server(runner.server)
+        # a site of aiohttp's would take the connections as they are, without limits
+        listening = Listener(
+            listener,
+            connections,
+            partial(Http, runner.server, loop=asyncio.get_running_loop(), malformed=connections.malformed),
         )
+        listening.start()
 
         async def stop() -> None:
             services.store.hurry()
             services.stream.close()
-            server.close()
+            listening.stop()
             await app.shutdown()  # closes the realtime sockets, which have no end of their own
             # the runner alone would drop bodies still on their way
             await asyncio.gather(connections.finish(finish_s), services.supervisor.stop())

@@ -11,14 +11,14 @@ from handlers.networks import counted_as
 def client_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """Return the right-most address in the chain that is not a trusted proxy's."""
     address = request.remote or ""
-    if not trusted or not _inside(address, trusted):
+    if not trusted or not inside(address, trusted):
         return address
     chain = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
     for hop in reversed([part.strip() for part in chain if part.strip()]):
         if not _is_address(hop):
             break
         address = hop
-        if not _inside(hop, trusted):
+        if not inside(hop, trusted):
             break
     return address
 
@@ -28,7 +28,8 @@ def counted_address(request: web.BaseRequest, trusted: Sequence[IPv4Network | IP
     return counted_as(client_address(request, trusted))
 
 
-def _inside(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+def inside(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
+    """Tell whether an address lies in one of the networks."""
     return _is_address(address) and any(ip_address(address) in network for network in networks)
 
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import SERVER_SOFTWARE
 
 from bot.web.answers import HEADERS, SUCCESS, success
 from storage.clock import Clock
@@ -34,7 +33,7 @@ class Ready:
 @lru_cache(maxsize=4)
 def _end(second: int) -> bytes:
     date = formatdate(second, usegmt=True)
-    head = f"Content-Length: {len(SUCCESS)}\r\nDate: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+    head = f"Content-Length: {len(SUCCESS)}\r\nDate: {date}\r\n\r\n"
     return head.encode("ascii") + SUCCESS
 
 

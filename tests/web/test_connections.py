@@ -5,6 +5,7 @@ import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ from aiohttp import WSMsgType
 from bot.serve import Running, running
 from bot.settings import Settings
 from bot.web.connections import MOST, RESERVED, Connections, allow_connections
+from bot.web.fairness import LEAST_SHARE
 from tests.server import PASSWORD
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -52,9 +54,9 @@ class Place:
     server: Running
     stack: AsyncExitStack
 
-    async def line(self) -> Line:
+    async def line(self, source: str = "127.0.0.1") -> Line:
         host, port = self.server.url.removeprefix("http://").split(":")
-        line = Line(*await asyncio.open_connection(host, int(port)))
+        line = Line(*await asyncio.open_connection(host, int(port), local_addr=(source, 0)))
         self.stack.callback(line.writer.close)
         return line
 
@@ -105,7 +107,7 @@ async def test_who_only_connects_is_cut_off_and_nobody_else(tmp_path: Path) -> N
 
 
 async def test_there_are_never_too_many(tmp_path: Path) -> None:
-    """When all are taken whoever waits longest makes room; when none waits the new one is turned away."""
+    """When all are taken whoever is silent longest makes room, whether a head is owed or none."""
     async with place(tmp_path / "data", Connections(2, head_s=NEVER_S)) as here:
         first, second = await here.line(), await here.line()
         third = await here.line()
@@ -113,12 +115,78 @@ async def test_there_are_never_too_many(tmp_path: Path) -> None:
         assert await first.ended()
         assert await second.ask() == b"200"
         fourth = await here.line()
-        assert await fourth.ask() == b""
-        assert await third.ask() == b"200"
-        third.writer.close()
-        await third.writer.wait_closed()
+        assert await fourth.ask() == b"200"
+        assert await third.ended()
         assert await second.ask() == b"200"
+
+
+async def test_who_is_served_is_not_cut_off(tmp_path: Path) -> None:
+    """When all are being served the new one is turned away; as soon as one has its answer there is room."""
+    async with (
+        place(tmp_path / "data", Connections(2, head_s=NEVER_S)) as here,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{here.server.url}/websocket") as one,
+        http.ws_connect(f"{here.server.url}/websocket") as other,
+    ):
+        assert await (await here.line()).ask() == b""
+        await one.close()
         assert await (await here.line()).ask() == b"200"
+        await other.send_json({"msg": "connect", "version": "1", "support": ["1"]})
+        assert (await other.receive(timeout=10)).type is WSMsgType.TEXT
+
+
+async def test_bodies_that_do_not_move_shut_nobody_out(tmp_path: Path) -> None:
+    """Connections whose body never comes make room for newcomers; one whose body moves is served to its end."""
+    async with place(tmp_path / "data", Connections(5, head_s=NEVER_S)) as here:
+        body = b'{"text":"slowly"}'
+        head = f"POST {here.hook} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        moving = await here.line()
+        moving.writer.write(head)
+        silent = [await here.line() for _ in range(4)]
+        for line in silent:
+            line.writer.write(head)
+        for number in range(12):
+            moving.writer.write(body[number : number + 1])
+            await asyncio.sleep(0.02)
+            assert await (await here.line()).ask() == b"200"
+        assert await moving.ask(body[12:]) == b"200"
+        assert [await line.ended() for line in silent] == [True] * 4
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["clients", "a proxy's"])
+async def test_the_address_that_holds_most_makes_room(tmp_path: Path, proxied: bool) -> None:
+    """Whoever is silent longest is spared while another address holds more than its share; a proxy's has none."""
+    proxies = (ip_network("127.0.0.1/32"),) if proxied else ()
+    most = LEAST_SHARE + 4
+    async with place(tmp_path / "data", Connections(most, head_s=NEVER_S, proxies=proxies)) as here:
+        few = [await here.line("127.0.0.2") for _ in range(2)]
+        many = [await here.line() for _ in range(most - 2)]
+        assert await (await here.line("127.0.0.3")).ask() == b"200"
+        gone, spared = (few, many) if proxied else (many, few)
+        assert await gone[0].ended()
+        assert await spared[0].ask() == b"200"
+
+
+async def test_what_is_sent_has_a_bound_together(tmp_path: Path) -> None:
+    """Beyond it, of those who have sent much of a request, one that does not go on makes room for one that does."""
+    connections = Connections(99, head_s=NEVER_S, most_received=1 << 20, largest_body=256 << 10)
+    async with place(tmp_path / "data", connections) as here:
+        size = 250_000
+        head = f"POST {here.hook} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+        body = b'{"text":"x","a":"' + b"x" * (size - 19) + b'"}'
+        small = await here.line()
+        small.writer.write(head + body[:1000])
+        silent = [await here.line() for _ in range(4)]
+        for line in silent:
+            line.writer.write(head + body[:-1])
+            await line.writer.drain()
+        other = await here.line()
+        for _ in range(20):  # the server reads the rest of it meanwhile
+            assert await other.ask() == b"200"
+        whole = await here.line()
+        assert await whole.ask(head + body) == b"200"
+        assert await silent[0].ended()
+        assert await small.ask(body[1000:]) == b"200"
 
 
 def test_the_cap_leaves_descriptors_for_everything_else() -> None:
