@@ -4,7 +4,7 @@ import asyncio
 import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -102,37 +102,42 @@ async def test_who_reads_nothing_is_cut_off_and_who_reads_slowly_is_not(tmp_path
         slow.close()
 
 
+async def silent_socket(server: Server, stack: AsyncExitStack) -> socket.socket:
+    """Return a realtime connection that hears the room and has stopped reading."""
+    ws = await stack.enter_async_context(server.http.ws_connect(f"{server.url}/websocket", max_msg_size=0))
+    await ws.send_json({"msg": "connect", "version": "1", "support": ["1"]})
+    token = server.owner["X-Auth-Token"]
+    await ws.send_json({"msg": "method", "id": "1", "method": "login", "params": [{"resume": token}]})
+    await ws.send_json({"msg": "sub", "id": "2", "name": "stream-room-messages", "params": ["GENERAL", False]})
+    while '"ready"' not in await ws.receive_str(timeout=10):
+        pass
+    assert ws._response.connection is not None  # aiohttp hides how to stop reading
+    transport = ws._response.connection.transport
+    assert isinstance(transport, asyncio.Transport)
+    transport.pause_reading()
+    stack.callback(transport.abort)
+    found: socket.socket = transport.get_extra_info("socket")._sock
+    return found
+
+
 async def test_a_socket_nobody_reads_is_cut_off(tmp_path: Path) -> None:
     """Events for a realtime client that has stopped reading do not wait for ever, before its queue is full, too."""
-    async with serving(tmp_path / "data", Connections(9, unread_s=SOON_S)) as server:
-        ws = await server.http.ws_connect(f"{server.url}/websocket", max_msg_size=0)
-        await ws.send_json({"msg": "connect", "version": "1", "support": ["1"]})
-        token = server.owner["X-Auth-Token"]
-        await ws.send_json({"msg": "method", "id": "1", "method": "login", "params": [{"resume": token}]})
-        await ws.send_json({"msg": "sub", "id": "2", "name": "stream-room-messages", "params": ["GENERAL", False]})
-        while '"ready"' not in await ws.receive_str(timeout=10):
-            pass
-        transport = ws._response.connection.transport  # type: ignore[union-attr] # how to stop reading
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
-        for _ in range(4):
+    async with serving(tmp_path / "data", Connections(9, unread_s=SOON_S)) as server, AsyncExitStack() as stack:
+        silent = await silent_socket(server, stack)
+        for _ in range(5):
             await server.post("chat.postMessage", {"roomId": "GENERAL", "text": TEXT})
-        assert await cut_off(transport.get_extra_info("socket")._sock)
-        await ws.close()
+        assert await cut_off(silent)
 
 
 async def test_answers_that_wait_have_a_bound_together(tmp_path: Path) -> None:
     """Beyond it the one that has waited longest is dropped, long before its time is over."""
-    connections = Connections(9, unread_s=NEVER_S, most_unread=LARGE // 4)
-    async with serving(tmp_path / "data", connections) as server:
-        request = await request_to(server, "rest")
-        silent = [connected(server) for _ in range(5)]
-        for one in silent:
-            one.sendall(request)
+    connections = Connections(9, unread_s=NEVER_S, most_unread=2 * len(TEXT))
+    async with serving(tmp_path / "data", connections) as server, AsyncExitStack() as stack:
+        silent = [await silent_socket(server, stack) for _ in range(4)]
+        for _ in range(5):
+            await server.post("chat.postMessage", {"roomId": "GENERAL", "text": TEXT})
         dropped = [await cut_off(one, 1) for one in silent]
         assert 0 < sum(dropped) < len(dropped)
-        for one in silent:
-            one.close()
 
 
 async def test_nothing_is_answered_ahead_to_who_does_not_read(tmp_path: Path) -> None:
