@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bot.workspace.hook_rules import MOST_ADDRESSES
 from handlers.targets import ADDRESS_REFUSED
 from storage.records.delivery import DeliveryState
 from tests.addresses import cases
@@ -29,10 +30,13 @@ async def test_every_spelling(tmp_path: Path, honeypot: Honeypot) -> None:
         assert {told for url, (status, told) in written.items() if status != 200 and not told} == set()
 
         storable = [url for url in by_itself if url.encode(errors="ignore").decode() == url]
-        hook = await stage.hook_calling(server, *storable)
-        await stage.say(server, "hello")
-        tried = await stage.attempts(server, hook, len(storable))
-        dead = await stage.ended(server, hook, DeliveryState.DEAD, len(storable))
+        tried, dead = [], []
+        for number, first in enumerate(range(0, len(storable), MOST_ADDRESSES)):
+            word, urls = f"!{number}", storable[first : first + MOST_ADDRESSES]
+            hook = await stage.hook_calling(server, *urls, trigger_words=(word,))
+            await stage.say(server, f"{word} hello")
+            tried += await stage.attempts(server, hook, len(urls))
+            dead += await stage.ended(server, hook, DeliveryState.DEAD, len(urls))
         assert len(tried) == len(dead) == len(storable)
         assert {attempt.status for attempt in tried} == {None}
         texts = {attempt.error for attempt in tried}

@@ -37,7 +37,7 @@ def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "ANSWER_S", BOUND_S)
     monkeypatch.setattr(line, "LOOK_S", 0.05)
     monkeypatch.setattr("bot.web.health.PROBE_S", BOUND_S)
-    monkeypatch.setattr("bot.web.health.PROBE_EVERY_S", 0.0)
+    monkeypatch.setattr("bot.web.health.HOLDS_S", 0.0)
 
 
 @contextmanager

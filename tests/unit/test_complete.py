@@ -30,7 +30,7 @@ async def offered(line: str, role: Role = Role.ADMIN, cursor: int | None = None)
         ("", [noun.name for noun in COMMANDS.nouns][:10]),
         ("S", ["status"]),
         ("c", ["cancel", "confirm", '"ci night"', "chat", "ci"]),
-        ("in ", ["list", "show", "add", "edit", "enable", "disable", "rotate-token", "test", "preview", "history"]),
+        ("in ", ["list", "show", "add", "edit", "enable", "disable", "rotate-token", "adopt", "test", "preview"]),
         ("hook SH", ["show"]),
         ("in show ", ['"ci night"', "ci", "other"]),
         ("out show ", ["chat"]),

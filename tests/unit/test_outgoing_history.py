@@ -190,6 +190,7 @@ def test_only_a_posted_or_stopped_entry_is_finished() -> None:
         "stopped-by-hop-limit",
         "muted",
         "stopped-with-rights",
+        "left-out-by-call-limit",
     ]
 
 

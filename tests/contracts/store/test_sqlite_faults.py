@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -22,7 +23,7 @@ from tests.contracts.store.units import fact, request
 from tests.records import NOON, ORG, incoming, message, room, user
 
 ROOT = Path(__file__).parents[3]
-BIG = b"x" * 50_000
+BIG = Random(1).randbytes(50_000)  # what repeats itself lies compressed
 
 
 def big_unit(number: int) -> Changes:
