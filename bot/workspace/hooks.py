@@ -209,6 +209,10 @@ class Hooks:
         """
         return await self._write(lambda: self._rotated(actor, seen, old_until), also)
 
+    async def why_not_run(self, actor: User, hook: Hook) -> str | None:
+        """Say why somebody may not let a hook act, be it another one's: it does more than they may do themselves."""
+        return await self._rules.why_not_run(actor, hook)
+
     async def update(self, actor: User, body: Body, also: Changes = NOTHING) -> Hook | Fault:
         """Change a hook to what a body says (§4.4)."""
         return await self._write(lambda: self._update(actor, body), also)
@@ -358,6 +362,8 @@ class Hooks:
         if fault := await self._seen_fault(actor, seen, "rotateToken"):
             return fault
         if isinstance(seen, IncomingHook):
+            if reason := await self.why_not_run(actor, seen):  # whoever knows the new address acts as the hook does
+                return Fault(reason, "error-invalid-post-as-user")
             old_hash = self._store.lookup(seen.token or "")
             return self._put(actor, with_new_token(seen, old_hash=old_hash, old_until=old_until))
         key = Options(signing_key=NEW_KEY) if seen.signing_keys else _NO_OPTIONS
@@ -407,7 +413,7 @@ class Hooks:
         poster = await self._directory.user(hook.user_id)
         if options.enabled and not (poster and poster.active):
             return Fault(f"The hook posts as {hook.username}, who is deactivated; activate that user first.")
-        if options.enabled and (reason := await self._rules.why_not_run(actor, hook)):
+        if options.enabled and (reason := await self.why_not_run(actor, hook)):
             return Fault(reason, "error-invalid-post-as-user")
         changed = apply_options(hook, options, self._clock.now())
         return changed if isinstance(changed, Fault) else self._put(actor, changed)

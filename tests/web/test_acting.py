@@ -278,6 +278,24 @@ async def test_a_replay_and_a_test_are_judged_as_the_hook_is(server: Server) -> 
         assert (answer.code, "may not let it post as this user" in answer.text) == ("invalid", True), answer.text
 
 
+@pytest.mark.parametrize("verb", ["test", "replay", "rotate-token"])
+async def test_nobody_lets_a_hook_act_as_somebody_of_a_higher_role(server: Server, verb: str) -> None:
+    """An admin neither tries, repeats nor gets the new address of a hook that posts as the owner; the owner does."""
+    await server.user("adam", "admin")
+    hook = await _made(server, server.owner, username="owner")
+    assert await hook.send({"text": "one"}) == (200, OK)
+    (kept,) = await hook.requests()
+    line = f"in {verb} {hook.id}" + {"replay": f" {kept.id}", "rotate-token": " --yes"}.get(verb, "")
+    answer = await typed(server, "adam", line)
+    assert "take it over first" in answer.text or "of no higher role" in answer.text, answer.text
+    assert await hook.send({"text": "two"}) == (200, OK)
+    assert [message["msg"] for message in await server.room_messages() if message["u"]["username"] == "owner"] == [
+        "two",
+        "one",
+    ]
+    assert (await typed(server, "owner", line)).code == "ok"
+
+
 @pytest.mark.parametrize(
     ("maker", "speaker", "poster"),
     [("ed", "ed", "ed"), ("ed", "owner", "rocket.cat"), ("adam", "ed", "ed"), ("adam", "owner", "rocket.cat")],

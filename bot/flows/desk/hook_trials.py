@@ -111,6 +111,8 @@ class CallersTrials:
         poster = await self._kit.directory.user(hook.user_id)
         if poster is None or not poster.active:
             return _GONE
+        if reason := await self._kit.hooks.why_not_run(self._user, hook):
+            return Fault(reason, "error-invalid-post-as-user")
         done = await self._kit.receive.post(hook, poster, received, body, mark=mark, also=also)
         if isinstance(done, Fault):
             return done
