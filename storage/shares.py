@@ -77,15 +77,23 @@ class Caller(NamedTuple):
     lane: LaneId
     silent: bool
     """The last attempt of the lane got no answer: its next one is a probe."""
+    alone: bool = False
+    """Its hook has no other address: what the hook may take is the lane's."""
 
     @property
     def path(self) -> Path:
         return self.creator, self.hook, self.lane
 
+    @property
+    def shared(self) -> Path:
+        """Return who shares with others of their kind: a hook's only address shares with none."""
+        return self.path[:-1] if self.alone else self.path
+
 
 class CallShares:
     """The slots of outgoing calls: shares of creator, hook and lane, and what a receiver's silence costs a lane.
 
+    A hook's only lane shares with none: what is free for the hook is free for it.
     A lane gets all its slots only while its receiver answers; else it has one, as a probe. Silent lanes share among
     each other as one holder of the process and one of their creator: they leave room for those that are answered,
     however many they are.
@@ -128,7 +136,7 @@ class CallShares:
 
     def room(self, caller: Caller) -> int:
         """Return how many more calls of the lane may begin now."""
-        room = min(self.slots(caller) - self.held(caller), self._shares.room(caller.path))
+        room = min(self.slots(caller) - self.held(caller), self._shares.room(caller.shared))
         return max(min(room, self._room_of_silent(caller.creator)) if caller.silent else room, 0)
 
     def is_open(self, creator: UserId, *, silent: bool) -> bool:

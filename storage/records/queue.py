@@ -27,7 +27,8 @@ class Leased(Struct, frozen=True, kw_only=True, gc=False, array_like=True):
     @property
     def caller(self) -> Caller:
         """Whose slot its call takes."""
-        return Caller(self.hook.created_by[0], self.hook.id, self.delivery.lane_id, self.silent)
+        alone = len(set(self.hook.urls)) == 1
+        return Caller(self.hook.created_by[0], self.hook.id, self.delivery.lane_id, self.silent, alone)
 
 
 class Claimed(Struct, frozen=True, kw_only=True, gc=False, array_like=True):

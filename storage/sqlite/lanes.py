@@ -24,8 +24,11 @@ WITH RECURSIVE next(creator) AS (
 SELECT creator FROM next WHERE creator IS NOT NULL"""
 """Whose lanes have something queued: a step through the index for each."""
 DUE_LANES = f"""
-SELECT id, integration_id, ordered FROM lane WHERE {_READY} AND creator = ? AND silent = ? AND next_at <= ?
+SELECT id, integration_id, ordered, NOT EXISTS (
+    SELECT 1 FROM lane other WHERE other.integration_id = lane.integration_id AND other.id <> lane.id) AS alone
+  FROM lane WHERE {_READY} AND creator = ? AND silent = ? AND next_at <= ?
   AND integration_id NOT IN (SELECT value FROM json_each(?)) ORDER BY next_at LIMIT ?"""
+"""With whether their hooks have no other address."""
 NEXT_LANE = f"SELECT min(next_at) FROM lane WHERE {_READY} AND creator = ? AND silent = ? AND next_at > ?"
 DUE = """
 UPDATE lane SET next_at = max(?2, not_before, coalesce(

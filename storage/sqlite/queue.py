@@ -148,7 +148,9 @@ class Queue:
             if limit <= 0 or self._claimed_bytes >= CLAIM_BYTES:
                 return True
             here = Lane(LaneId(row["id"]), bool(row["ordered"]))
-            caller = Caller(turn.creator, IntegrationId(row["integration_id"]), here.id, turn.silent)
+            caller = Caller(
+                turn.creator, IntegrationId(row["integration_id"]), here.id, turn.silent, bool(row["alone"])
+            )
             busy = order.busy.get(here.id, 0)
             free = _free(order, here, caller, busy)
             if free <= 0 and not busy:

@@ -3,6 +3,7 @@
 import pickle
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -16,10 +17,9 @@ LANE_SLOTS = 16
 FOREVER = Millis(1 << 60)
 
 
-def caller(creator: int, hook: int = 0, lane: int = 0, *, silent: bool = False) -> Caller:
-    return Caller(
-        UserId(f"u{creator}"), IntegrationId(f"{creator}.{hook}"), LaneId(creator * 10_000 + hook * 100 + lane), silent
-    )
+def caller(creator: int, hook: int = 0, lane: int = 0, *, silent: bool = False, alone: bool = False) -> Caller:
+    lane_id = LaneId(creator * 10_000 + hook * 100 + lane)
+    return Caller(UserId(f"u{creator}"), IntegrationId(f"{creator}.{hook}"), lane_id, silent, alone)
 
 
 def shares(total: int = 256) -> CallShares:
@@ -56,6 +56,16 @@ def test_one_busy_lane_that_is_answered_has_all_its_slots() -> None:
     assert fill(here, one)[one] == LANE_SLOTS
 
 
+@pytest.mark.parametrize(("total", "most"), [(256, 16), (128, 16), (64, 16), (32, 8), (8, 2), (1, 1)])
+def test_the_only_address_of_a_hook_has_its_hooks_share(total: int, most: int) -> None:
+    """Nothing is kept for other addresses where there are none; other hooks and creators find slots beside it."""
+    here, one = shares(total), caller(1, alone=True)
+    here.answered(one.lane, FOREVER)
+    assert fill(here, one)[one] == most
+    if total > 1:
+        assert here.room(caller(1, 1)) == here.room(caller(2)) == 1
+
+
 def test_a_lane_that_is_not_answered_has_one_slot() -> None:
     """Before its first answer, after one too long ago, and after an attempt without one."""
     here, one = shares(), caller(1)
@@ -84,7 +94,7 @@ def test_however_many_of_a_creator_hang_others_find_slots() -> None:
 
 
 def test_slow_addresses_of_a_hook_leave_room_for_its_creators_other_hooks() -> None:
-    """A hook has half of its creator's share, and one address half of its hook's."""
+    """A hook has half of its creator's share, and one address of many half of its hook's."""
     here = shares()
     slow = [caller(1, 1, lane) for lane in range(20)]
     for one in slow:

@@ -122,6 +122,22 @@ async def test_fifty_that_fall_silent_delay_nobody(tmp_path: Path, tarpit: Tarpi
             tarpit.answer()
 
 
+async def test_a_hooks_only_address_has_all_its_slots_where_there_are_few(tmp_path: Path, tarpit: Tarpit) -> None:
+    """A quarter of 64 calls is left to it, as nothing need be kept for other addresses of its hook."""
+    [hook] = hooks_on(tarpit, 1)
+    async with delivering(tmp_path / "patchbay.db", ManualClock(), hook, concurrency=64, probes=LANE_SLOTS) as bench:
+        for number in range(2 * LANE_SLOTS):
+            await bench.say(f"m{number}")
+
+        async def all_slots() -> bool:
+            return tarpit.under_way == LANE_SLOTS
+
+        await until(all_slots)
+        tarpit.answer()
+        await bench.ended(DeliveryState.DELIVERED, 2 * LANE_SLOTS)
+    assert tarpit.most == LANE_SLOTS
+
+
 async def test_a_lane_that_timed_out_has_one_call_until_one_is_answered(tmp_path: Path, tarpit: Tarpit) -> None:
     """What was answered and falls silent has one probe after the other; the next answer ends that."""
     [hook] = hooks_on(tarpit, 1)
