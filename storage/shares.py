@@ -101,7 +101,8 @@ class CallShares:
 
     def __init__(self, total: int, *, lane_slots: int, probes: int = 1) -> None:
         self._lane_slots, self._probes = lane_slots, probes
-        self._calls: Counter[Caller] = Counter()
+        self._hooks: dict[UserId, Counter[IntegrationId]] = {}
+        """Of each creator, how many calls its hooks have under way."""
         self._shares, self._silent = Shares(total), Shares(total)
         self._answering: dict[LaneId, Millis] = {}
 
@@ -151,21 +152,23 @@ class CallShares:
 
     def full_hooks(self, creator: UserId) -> list[IntegrationId]:
         """Return the hooks of a creator that may take no more."""
-        hooks = {caller.hook for caller in self._calls if caller.creator == creator}
-        return [hook for hook in hooks if not self._shares.room((creator, hook))]
+        return [hook for hook in self._hooks.get(creator, ()) if not self._shares.room((creator, hook))]
 
     def take(self, caller: Caller, count: int = 1) -> None:
         """Take slots for calls that begin."""
-        self._calls[caller] += count
+        self._hooks.setdefault(caller.creator, Counter())[caller.hook] += count
         self._shares.take(caller.path, count)
         if caller.silent:
             self._silent.take((_SILENT, caller.creator), count)
 
     def leave(self, caller: Caller) -> None:
         """Give back the slot of a call, as it was taken."""
-        self._calls[caller] -= 1
-        if not self._calls[caller]:
-            del self._calls[caller]
+        hooks = self._hooks[caller.creator]
+        hooks[caller.hook] -= 1
+        if not hooks[caller.hook]:
+            del hooks[caller.hook]
+            if not hooks:
+                del self._hooks[caller.creator]
         self._shares.leave(caller.path)
         if caller.silent:
             self._silent.leave((_SILENT, caller.creator))
@@ -173,6 +176,7 @@ class CallShares:
     def copy(self) -> "CallShares":
         """Return what another may count on with, as a claim does."""
         made = CallShares(0, lane_slots=self._lane_slots, probes=self._probes)
-        made._calls, made._answering = self._calls.copy(), self._answering.copy()
+        made._hooks = {creator: hooks.copy() for creator, hooks in self._hooks.items()}
+        made._answering = self._answering.copy()
         made._shares, made._silent = self._shares.copy(), self._silent.copy()
         return made

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from storage.clock import Millis
 from storage.ids import IntegrationId, LaneId, UserId
 from storage.records.integration import Hook, OutgoingHook
 from storage.vault import Vault
@@ -16,13 +17,17 @@ IDLE = 1 << 62
 """`lane.next_at` of a lane with nothing to do: later than any time. The index of due lanes leaves them out."""
 _READY = f"held = 0 AND next_at < {IDLE}"
 """As the index says it, literally, or it were not used."""
-CREATORS = f"""
-WITH RECURSIVE next(creator) AS (
-  SELECT min(creator) FROM lane WHERE {_READY}
+TURNS = f"""
+WITH RECURSIVE next(id) AS (
+  SELECT (SELECT id FROM lane WHERE {_READY} ORDER BY creator, silent, next_at LIMIT 1)
   UNION ALL
-  SELECT (SELECT min(creator) FROM lane WHERE {_READY} AND creator > next.creator) FROM next WHERE creator IS NOT NULL)
-SELECT creator FROM next WHERE creator IS NOT NULL"""
-"""Whose lanes have something queued: a step through the index for each."""
+  SELECT coalesce(
+    (SELECT id FROM lane WHERE {_READY} AND creator = last.creator AND silent > last.silent
+      ORDER BY silent, next_at LIMIT 1),
+    (SELECT id FROM lane WHERE {_READY} AND creator > last.creator ORDER BY creator, silent, next_at LIMIT 1))
+  FROM next JOIN lane last ON last.id = next.id)
+SELECT creator, silent, next_at FROM next JOIN lane ON lane.id = next.id"""
+"""Whose lanes have something queued, and when the first of them is due: a step or two through the index for each."""
 DUE_LANES = f"""
 SELECT id, integration_id, ordered, NOT EXISTS (
     SELECT 1 FROM lane other WHERE other.integration_id = lane.integration_id AND other.id <> lane.id) AS alone
@@ -51,6 +56,8 @@ class Turn(NamedTuple):
 
     creator: UserId
     silent: bool
+    next_at: Millis
+    """When the first of them is due."""
 
 
 class Lanes:
@@ -84,9 +91,8 @@ class Lanes:
         )
 
     def turns(self, connection: sqlite3.Connection) -> list[Turn]:
-        """Return whose lanes may have something queued, now or later."""
-        creators = [UserId(row[0]) for row in connection.execute(CREATORS)]
-        return [Turn(creator, silent) for creator in creators for silent in (False, True)]
+        """Return whose lanes have something queued, due now or later."""
+        return [Turn(UserId(row[0]), bool(row[1]), Millis(row[2])) for row in connection.execute(TURNS)]
 
     def silence(self, connection: sqlite3.Connection, lanes: Mapping[LaneId, bool]) -> None:
         """Note of lanes whether their last attempt got no answer."""

@@ -125,21 +125,27 @@ class Queue:
         if order.lost:
             self._void_lost(connection, order)
         self._claimed_bytes = 0
-        turns, leases, left = self._applier.lanes.turns(connection), list[Leased](), False
-        shares = order.shares
-        turns.sort(key=lambda turn: (shares.held_of(turn.creator) if shares else 0, turn.silent))
-        for turn in turns:
+        shares, leases, left = order.shares, list[Leased](), False
+        turns = self._applier.lanes.turns(connection)
+        due = [turn for turn in turns if turn.next_at <= order.now]
+        due.sort(key=lambda turn: (shares.held_of(turn.creator) if shares else 0, turn.silent))
+        for turn in due:
             left |= self._claim_turn(connection, order, turn, leases)
+            if len(leases) >= order.limit:
+                left = True
+                break
         if left:  # there is more that is due and may be claimed at once
             return Claimed(leases=tuple(leases), next_at=order.now)
-        nexts = [connection.execute(NEXT_LANE, (*turn, order.now)).fetchone()[0] for turn in turns]
-        return Claimed(leases=tuple(leases), next_at=min((Millis(at) for at in nexts if at is not None), default=None))
+        found = [connection.execute(NEXT_LANE, (*turn[:2], order.now)).fetchone()[0] for turn in due]
+        nexts = [turn.next_at for turn in turns if turn.next_at > order.now]
+        nexts += [Millis(at) for at in found if at is not None]
+        return Claimed(leases=tuple(leases), next_at=min(nexts, default=None))
 
     def _claim_turn(self, connection: sqlite3.Connection, order: ClaimOrder, turn: Turn, leases: list[Leased]) -> bool:
         """Add leases of one creator's lanes; tell whether more of them may be claimed at once."""
         shares = order.shares
         full = shares.full_hooks(turn.creator) if shares else []
-        found = connection.execute(DUE_LANES, (*turn, order.now, write(full), order.limit)).fetchall()
+        found = connection.execute(DUE_LANES, (*turn[:2], order.now, write(full), order.limit)).fetchall()
         left = len(found) == order.limit
         for row in found:
             if shares and not shares.is_open(turn.creator, silent=turn.silent):
